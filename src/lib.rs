@@ -1,0 +1,6 @@
+//! The event catalog.
+pub mod cesql;
+pub mod index;
+pub mod mesh;
+pub mod origins;
+pub mod api;

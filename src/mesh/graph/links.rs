@@ -1,0 +1,220 @@
+//! Reading the relations of entries off the graph.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use petgraph::Direction::{self, Incoming, Outgoing};
+use petgraph::stable_graph::{EdgeReference, NodeIndex};
+use petgraph::visit::EdgeRef as _;
+
+use super::{Edge, MeshGraph, Touched};
+use crate::cesql::Verdict;
+use crate::mesh::object::Key;
+use crate::mesh::reach::reaches;
+use crate::mesh::resource::{EventType, Resource};
+use crate::mesh::snapshot::{
+    ConduitLinks, Consumer, Entries, Entry, Links, Provided, Route, SourceLinks, Supplied, Twins, TypeLinks,
+};
+use crate::mesh::template::Value;
+
+impl MeshGraph {
+    /// Brings what is touched up to date and reads its entries.
+    pub(super) fn link(&mut self, mut touched: Touched) -> Entries {
+        for node in &touched.routes {
+            let route = self.route(*node);
+            let Some(weight) = self.graph.node_weight_mut(*node) else { continue };
+            if weight.route != route {
+                weight.route = route;
+                touched.entries.extend(self.passed_by(*node));
+            }
+        }
+        for node in &touched.subscriptions {
+            touched.entries.extend(self.passed_by(*node));
+            self.pass(*node, Outgoing);
+            touched.entries.extend(self.passed_by(*node));
+        }
+        for node in &touched.types {
+            self.pass(*node, Incoming);
+        }
+        touched.entries.extend(&touched.types);
+        touched.entries.into_iter().filter_map(|node| self.entry(node)).collect()
+    }
+
+    fn passed_by(&self, subscription: NodeIndex) -> Vec<NodeIndex> {
+        let passes = self.graph.edges(subscription).filter(|it| matches!(it.weight(), Edge::Passes(_)));
+        passes.map(|it| it.target()).collect()
+    }
+
+    fn route(&self, subscription: NodeIndex) -> Option<Arc<Route>> {
+        let node = self.graph.node_weight(subscription)?;
+        let says = node.resource.as_ref()?.subscription()?;
+        let subscriber = self.resource_of(says.subscriber()?)?;
+        Some(Arc::new(Route {
+            subscription: node.key.clone(),
+            conduit: says.conduit.clone()?,
+            subscriber: subscriber.key.clone(),
+            backstage_id: subscriber.backstage_id.clone()?,
+        }))
+    }
+
+    /// Brings the `Passes` edges of one node up to date: of a subscription the outgoing ones, of an event type the
+    /// incoming ones.
+    fn pass(&mut self, node: NodeIndex, direction: Direction) {
+        let mut wanted = self.passing(node, direction);
+        let mut stale = vec![];
+        for edge in self.graph.edges_directed(node, direction) {
+            let Edge::Passes(verdict) = edge.weight() else { continue };
+            let other = if direction == Outgoing { edge.target() } else { edge.source() };
+            if wanted.get(&other) == Some(verdict) {
+                wanted.remove(&other);
+            } else {
+                stale.push(edge.id());
+            }
+        }
+        for edge in stale {
+            self.graph.remove_edge(edge);
+        }
+        for (other, verdict) in wanted {
+            let (subscription, event_type) = if direction == Outgoing { (node, other) } else { (other, node) };
+            self.graph.add_edge(subscription, event_type, Edge::Passes(verdict));
+        }
+    }
+
+    fn passing(&self, node: NodeIndex, direction: Direction) -> HashMap<NodeIndex, Verdict> {
+        let conduit_edge = if direction == Outgoing { Edge::Listens } else { Edge::Refers };
+        let conduit = self.beyond(node, Outgoing, conduit_edge).next();
+        let group = conduit.map(|it| self.group(it)).unwrap_or_default();
+        let verdict = |subscription, event_type| {
+            let (subscription, event_type) = (self.subscription(subscription)?, self.event_type(event_type)?);
+            Some(subscription.filter.verdict(&event_type.declaration)).filter(|it| *it != Verdict::Never)
+        };
+        match direction {
+            Outgoing => {
+                let types = self.declared_on(&group).into_iter();
+                types.filter_map(|it| Some((it, verdict(node, it)?))).collect()
+            }
+            Incoming => {
+                let subscriptions = self.listeners(&group).into_iter();
+                subscriptions.filter_map(|it| Some((it, verdict(it, node)?))).collect()
+            }
+        }
+    }
+
+    fn entry(&self, node: NodeIndex) -> Option<(Key, Option<Entry>)> {
+        let weight = self.graph.node_weight(node)?;
+        let entry = weight.resource.as_ref().map(|resource| Entry {
+            resource: resource.clone(),
+            links: Links {
+                event_type: resource.event_type().map(|_| self.type_links(node).into()),
+                conduit: self.is_conduit(node).then(|| self.conduit_links(node).into()),
+                source: self.kinds.is_source(&resource.key.of).then(|| self.source_links(node, resource).into()),
+            },
+        });
+        Some((weight.key.clone(), entry))
+    }
+
+    fn type_links(&self, node: NodeIndex) -> TypeLinks {
+        let consumer = |edge: EdgeReference<'_, Edge>| match edge.weight() {
+            Edge::Passes(verdict) => {
+                let route = self.graph.node_weight(edge.source())?.route.clone()?;
+                Some(Consumer { route, verdict: *verdict })
+            }
+            _ => None,
+        };
+        let mut consumers: Vec<_> = self.graph.edges_directed(node, Incoming).filter_map(consumer).collect();
+        consumers.sort_unstable_by(|a, b| a.route.subscription.cmp(&b.route.subscription));
+        let group = self.beyond(node, Outgoing, Edge::Refers).next().map(|it| self.group(it)).unwrap_or_default();
+        TypeLinks { consumers: consumers.into(), twins: self.twins(&group) }
+    }
+
+    /// The pairs that make a group one, sorted.
+    fn twins(&self, group: &[NodeIndex]) -> Twins {
+        if group.len() < 2 {
+            return None;
+        }
+        let mut pairs = vec![];
+        for (n, twin) in group.iter().flat_map(|n| self.twins_of(*n).map(move |twin| (*n, twin))) {
+            if let (Some(a), Some(b)) = (self.graph.node_weight(n), self.graph.node_weight(twin)) {
+                pairs.push(if a.key < b.key { (a.key.clone(), b.key.clone()) } else { (b.key.clone(), a.key.clone()) });
+            }
+        }
+        pairs.sort();
+        pairs.dedup();
+        Some(pairs.into())
+    }
+
+    fn conduit_links(&self, node: NodeIndex) -> ConduitLinks {
+        let group = self.group(node);
+        let mut provides: Vec<_> = (self.declared_on(&group).into_iter())
+            .filter_map(|it| self.resource(it))
+            .filter_map(|it| Some(Provided { event_type: it.key.clone(), reference: it.event_type()?.reference.clone()? }))
+            .collect();
+        provides.sort_unstable();
+        let mut forwards: Vec<_> = (self.beyond(node, Incoming, Edge::Listens))
+            .filter(|it| self.forwards(*it).is_some())
+            .filter_map(|it| self.resource(it)?.forward())
+            .collect();
+        forwards.sort_unstable_by(|a, b| a.by.cmp(&b.by));
+        ConduitLinks { provides: provides.into(), forwards: forwards.into(), twins: self.twins(&group) }
+    }
+
+    /// `semantics.md` 6.1, 6.2.
+    fn source_links(&self, node: NodeIndex, source: &Arc<Resource>) -> SourceLinks {
+        let emitted = self.kinds.emitted(source);
+        let sink = source.duck().and_then(|it| it.sink.as_ref()).filter(|it| self.kinds.is_conduit(&it.of));
+        let mut candidates: HashSet<NodeIndex> = self.templates.clone();
+        candidates.extend(emitted.iter().filter_map(|(of_type, _)| self.literals.get(of_type)).flatten());
+
+        let mut supplies = BTreeMap::new();
+        for candidate in candidates {
+            let Some(resource) = self.resource(candidate) else { continue };
+            let Some(event_type) = resource.event_type() else { continue };
+            let of_a_source = event_type.reference.as_ref().is_some_and(|it| self.kinds.is_source(&it.of));
+            if of_a_source || !emits(&emitted, event_type) {
+                continue;
+            }
+            let if_reachable = sink.is_some() && event_type.reference.is_some();
+            if !if_reachable || self.reachable(node, candidate, event_type) {
+                supplies.insert(resource.key.clone(), if_reachable);
+            }
+        }
+        for own in self.beyond(node, Incoming, Edge::Refers).filter_map(|it| self.resource(it)) {
+            supplies.insert(own.key.clone(), false);
+        }
+        let mut emits: Vec<_> = emitted.into_iter().map(|(of_type, _)| of_type).collect();
+        emits.sort_unstable();
+        emits.dedup();
+        let supplied = |(event_type, if_reachable)| Supplied { event_type, if_reachable };
+        SourceLinks { emits: emits.into(), supplies: supplies.into_iter().map(supplied).collect() }
+    }
+
+    /// Whether events of a type get from a source's sink to the type's reference.
+    fn reachable(&self, source: NodeIndex, node: NodeIndex, event_type: &EventType) -> bool {
+        let sink = self.beyond(source, Outgoing, Edge::Sinks).find(|it| self.is_conduit(*it));
+        let goal = self.beyond(node, Outgoing, Edge::Refers).find(|it| self.is_conduit(*it));
+        let (Some(sink), Some(goal)) = (sink, goal) else { return false };
+        reaches(sink, goal, |conduit, next| {
+            next.extend(self.twins_of(conduit));
+            for subscription in self.beyond(conduit, Incoming, Edge::Listens) {
+                let Some(says) = self.subscription(subscription) else { continue };
+                if let Some(onward) = self.forwards(subscription)
+                    && says.filter.verdict(&event_type.declaration) != Verdict::Never
+                {
+                    next.push(onward);
+                }
+            }
+        })
+    }
+}
+
+/// Whether what a source emits includes events of a type (`semantics.md` 6.2, the first two conditions).
+fn emits(emitted: &[(Arc<str>, Option<Arc<str>>)], event_type: &EventType) -> bool {
+    let (_, of_type) = event_type.declaration.get("type");
+    let (_, source) = event_type.declaration.get("source");
+    emitted.iter().filter(|(emitted, _)| of_type.can_be(emitted)).any(|(_, from)| match from {
+        None => true,
+        Some(from) => *source == Value::Any || source.can_be(from),
+    })
+}
+

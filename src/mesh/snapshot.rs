@@ -1,0 +1,222 @@
+//! The published state: immutable, cheap to make from the one before, complete in itself for every reader.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::object::{Key, ObjectRef};
+use super::resource::{Forward, Resource};
+use crate::cesql::Verdict;
+
+/// The mesh as it was at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    revision: u64,
+    complete: bool,
+    /// Sorted, and never empty ones.
+    shards: Vec<Arc<Shard>>,
+}
+
+/// A run of neighboring objects. Where a run ends depends on the names in it alone, not on the order in which they
+/// came: equal inventories give equal shards.
+#[derive(Debug)]
+pub struct Shard {
+    id: ShardId,
+    /// Sorted by key, never empty.
+    entries: Vec<Entry>,
+}
+
+/// Names a shard's content for as long as the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ShardId {
+    revision: u64,
+    ordinal: usize,
+}
+
+/// An object and its relations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub resource: Arc<Resource>,
+    pub links: Links,
+}
+
+/// The relations of an object, by what it is: an object can be a conduit and a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Links {
+    pub event_type: Option<Box<TypeLinks>>,
+    pub conduit: Option<Box<ConduitLinks>>,
+    pub source: Option<Box<SourceLinks>>,
+}
+
+/// The generic channels of a conduit and the channels behind them, as pairs; mostly there are none. Conduits that
+/// these pairs connect are one conduit (`semantics.md` 1.6).
+pub type Twins = Option<Arc<[(Key, Key)]>>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeLinks {
+    /// Who consumes the type, sorted by subscription.
+    pub consumers: Box<[Consumer]>,
+    /// Of the conduit that the type refers to.
+    pub twins: Twins,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    pub route: Arc<Route>,
+    /// Possible or definite.
+    pub verdict: Verdict,
+}
+
+/// The way that a trigger or subscription makes from a conduit to a subscriber with a Backstage id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub subscription: Key,
+    pub conduit: Key,
+    pub subscriber: Key,
+    pub backstage_id: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConduitLinks {
+    /// The event types that it provides, sorted by event type (`semantics.md` 3.4).
+    pub provides: Box<[Provided]>,
+    /// The triggers and subscriptions on it that pass events on to another conduit (`semantics.md` 6.3).
+    pub forwards: Box<[Forward]>,
+    pub twins: Twins,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Provided {
+    pub event_type: Key,
+    /// The conduit that the type refers to: this one or a twin.
+    pub reference: Key,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceLinks {
+    /// `semantics.md` 6.1, sorted.
+    pub emits: Box<[Arc<str>]>,
+    /// The event types that it provides, sorted (`semantics.md` 6.2).
+    pub supplies: Box<[Supplied]>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Supplied {
+    pub event_type: Key,
+    /// The event type counts only while its reference can be reached from the source's sink (`semantics.md` 6.3).
+    pub if_reachable: bool,
+}
+
+impl Snapshot {
+    /// Grows with each snapshot that is published.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Whether the origin has told everything at least once. Before that, no answer may be given.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    pub fn shards(&self) -> &[Arc<Shard>] {
+        &self.shards
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.shards.iter().flat_map(|shard| &shard.entries)
+    }
+
+    pub fn get(&self, key: &ObjectRef) -> Option<&Entry> {
+        let shard = self.shards.get(self.shard_of(key))?;
+        let at = shard.entries.binary_search_by(|entry| (*entry.resource.key).cmp(key)).ok()?;
+        shard.entries.get(at)
+    }
+
+    /// The snapshot after some entries changed (`None`: gone). All other shards are shared with this one.
+    #[must_use]
+    pub fn next(&self, changes: Entries, complete: bool) -> Self {
+        let mut by_shard: BTreeMap<usize, Entries> = BTreeMap::new();
+        for (key, entry) in changes {
+            if self.get(&key) != entry.as_ref() {
+                by_shard.entry(self.shard_of(&key)).or_default().insert(key, entry);
+            }
+        }
+        let mut next = Self { revision: self.revision + 1, complete, shards: Vec::with_capacity(self.shards.len() + 1) };
+        let mut loose = Vec::new();
+        for n in 0..self.shards.len().max(1) {
+            let old = self.shards.get(n);
+            let Some(changes) = by_shard.remove(&n) else {
+                next.cut(std::mem::take(&mut loose));
+                next.shards.extend(old.cloned());
+                continue;
+            };
+            let merged = merge(old.map_or(&[], |shard| &shard.entries), changes);
+            // A shard that lost its first entry goes on where the one before it ends.
+            let continues = merged.first().is_some_and(|entry| !begins_shard(&entry.resource.key));
+            if continues && loose.is_empty() {
+                loose.extend(next.shards.pop().into_iter().flat_map(|shard| shard.entries.clone()));
+            }
+            loose.extend(merged);
+        }
+        next.cut(loose);
+        next
+    }
+
+    /// Appends entries, in as many shards as they make.
+    fn cut(&mut self, mut entries: Vec<Entry>) {
+        while !entries.is_empty() {
+            let end = entries.iter().skip(1).position(|entry| begins_shard(&entry.resource.key)).map(|at| at + 1);
+            let rest = entries.split_off(end.unwrap_or(entries.len()));
+            let id = ShardId { revision: self.revision, ordinal: self.shards.len() };
+            self.shards.push(Arc::new(Shard { id, entries: std::mem::replace(&mut entries, rest) }));
+        }
+    }
+
+    /// The place of the shard that holds a key or would hold it.
+    fn shard_of(&self, key: &ObjectRef) -> usize {
+        let begins_before = |shard: &Arc<Shard>| shard.entries.first().is_some_and(|e| *e.resource.key <= *key);
+        self.shards.partition_point(begins_before).saturating_sub(1)
+    }
+}
+
+/// Entries to put in place of those there are; `None` for those to take away.
+pub type Entries = BTreeMap<Key, Option<Entry>>;
+
+impl Shard {
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+}
+
+/// How many entries a shard has on the average.
+const SHARD_SIZE: u64 = 128;
+
+/// Whether a new shard begins at a key: a property of its name alone (FNV-1a), so that shards depend on nothing else.
+fn begins_shard(key: &ObjectRef) -> bool {
+    let parts = [&key.namespace, &key.name, &key.of.group, &key.of.kind];
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in parts.into_iter().flat_map(|part| part.bytes().chain([0])) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    // The low bits of FNV-1a mix least.
+    (hash >> 32).is_multiple_of(SHARD_SIZE)
+}
+
+/// The entries of a shard after changes, in order.
+fn merge(old: &[Entry], mut changes: Entries) -> Vec<Entry> {
+    let mut merged = Vec::with_capacity(old.len() + changes.len());
+    for entry in old {
+        while let Some(change) = changes.first_entry().filter(|change| *change.key() < entry.resource.key) {
+            merged.extend(change.remove());
+        }
+        match changes.remove(&entry.resource.key) {
+            Some(change) => merged.extend(change),
+            None => merged.push(entry.clone()),
+        }
+    }
+    merged.extend(changes.into_values().flatten());
+    merged
+}

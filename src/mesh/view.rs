@@ -1,0 +1,214 @@
+//! What one caller may see: sections 1 to 6 of `semantics.md` applied to the objects that the caller sees, and to
+//! nothing else (7.2).
+//!
+//! Hiding an object only ever takes relations away, so a view is the shared relations without those that need a hidden
+//! object: an end, a conduit, a cause. What depends on a way through several objects (one conduit by way of its twins,
+//! a source reaching a conduit) is followed again through the visible ones.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::grant::Grant;
+use super::object::{Key, ObjectRef};
+use super::reach::reaches;
+use super::resource::{EventType, Resource};
+use super::selector::Selection;
+use super::snapshot::{ConduitLinks, Consumer, Entry, Shard, ShardId, Snapshot, SourceLinks, Supplied, Twins, TypeLinks};
+use crate::cesql::Verdict;
+
+/// A snapshot as one caller sees it, and of that what a query selects.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    snapshot: &'a Snapshot,
+    grant: &'a Grant,
+    selection: &'a Selection,
+}
+
+/// The view of one shard. The parts of a view, one after the other, have all lists in order.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    view: View<'a>,
+    shard: &'a Shard,
+}
+
+/// A visible event type.
+#[derive(Debug)]
+pub struct EventTypeView<'a> {
+    pub resource: &'a Resource,
+    pub event_type: &'a EventType,
+    /// By subscription.
+    pub consumers: Vec<&'a Consumer>,
+}
+
+/// A visible broker or subscribable.
+#[derive(Debug)]
+pub struct ConduitView<'a> {
+    pub resource: &'a Resource,
+    /// Event types, sorted.
+    pub provides: Vec<&'a ObjectRef>,
+}
+
+/// A visible source.
+#[derive(Debug)]
+pub struct SourceView<'a> {
+    pub resource: &'a Resource,
+    pub sink: Option<&'a ObjectRef>,
+    /// Sorted.
+    pub emits: &'a [Arc<str>],
+    /// Event types, sorted.
+    pub provides: Vec<&'a ObjectRef>,
+}
+
+impl Snapshot {
+    /// The only way to read.
+    pub fn view<'a>(&'a self, grant: &'a Grant, selection: &'a Selection) -> View<'a> {
+        View { snapshot: self, grant, selection }
+    }
+}
+
+impl<'a> View<'a> {
+    pub fn parts(self) -> impl Iterator<Item = Part<'a>> {
+        self.snapshot.shards().iter().map(move |shard| Part { view: self, shard })
+    }
+
+    pub fn event_types(self) -> impl Iterator<Item = EventTypeView<'a>> {
+        self.parts().flat_map(Part::event_types)
+    }
+
+    pub fn brokers(self) -> impl Iterator<Item = ConduitView<'a>> {
+        self.parts().flat_map(Part::brokers)
+    }
+
+    pub fn subscribables(self) -> impl Iterator<Item = ConduitView<'a>> {
+        self.parts().flat_map(Part::subscribables)
+    }
+
+    pub fn sources(self) -> impl Iterator<Item = SourceView<'a>> {
+        self.parts().flat_map(Part::sources)
+    }
+
+    fn sees(self, key: &ObjectRef) -> bool {
+        self.grant.sees(key)
+    }
+
+    /// Whether two visible conduits are one by way of visible ones (`semantics.md` 1.6).
+    fn are_one(self, a: &Key, b: &Key, twins: &Twins) -> bool {
+        a == b || reaches(&**a, &**b, |conduit, next| next.extend(self.twins_of(conduit, twins)))
+    }
+
+    fn twins_of<'t>(self, conduit: &ObjectRef, twins: &'t Twins) -> impl Iterator<Item = &'t ObjectRef> {
+        let pairs = twins.iter().flat_map(|pairs| pairs.iter());
+        let others = pairs.filter_map(move |(a, b)| match conduit {
+            it if *it == **a => Some(&**b),
+            it if *it == **b => Some(&**a),
+            _ => None,
+        });
+        others.filter(move |twin| self.sees(twin))
+    }
+
+    fn consumes(self, consumer: &Consumer, reference: &Key, twins: &Twins) -> bool {
+        let route = &consumer.route;
+        self.sees(&route.subscription)
+            && self.sees(&route.conduit)
+            && self.grant.sees_subscriber(&route.subscriber)
+            && self.are_one(reference, &route.conduit, twins)
+    }
+
+    fn supplies(self, source: &Resource, supplied: &Supplied) -> bool {
+        self.sees(&supplied.event_type) && (!supplied.if_reachable || self.reachable(source, supplied).is_some())
+    }
+
+    /// Whether events of a type get from a source to the type's reference through what is visible.
+    fn reachable(self, source: &Resource, supplied: &Supplied) -> Option<()> {
+        let event_type = self.snapshot.get(&supplied.event_type)?.resource.event_type()?;
+        let goal = event_type.reference.as_deref()?;
+        let sink = source.duck()?.sink.as_deref()?;
+        self.conduit(sink)?;
+        let reached = reaches(sink, goal, |conduit, next| {
+            let Some(links) = self.conduit(conduit) else { return };
+            next.extend(self.twins_of(conduit, &links.twins));
+            let onward = links.forwards.iter().filter(|it| {
+                self.sees(&it.by)
+                    && self.conduit(&it.to).is_some()
+                    && it.says.filter.verdict(&event_type.declaration) != Verdict::Never
+            });
+            next.extend(onward.map(|it| &*it.to));
+        });
+        reached.then_some(())
+    }
+
+    /// The relations of a visible conduit.
+    fn conduit(self, key: &ObjectRef) -> Option<&'a ConduitLinks> {
+        self.snapshot.get(key).filter(|_| self.sees(key))?.links.conduit.as_deref()
+    }
+}
+
+impl<'a> Part<'a> {
+    /// Names what is shown, when that depends on the shard and the grant alone: then it can be kept.
+    pub fn id(&self) -> Option<ShardId> {
+        let follows_ways = |source: &SourceLinks| source.supplies.iter().any(|it| it.if_reachable);
+        let sources = || self.shard.entries().iter().filter_map(|entry| entry.links.source.as_deref());
+        let depends_on_others = !self.view.grant.is_everything() && sources().any(follows_ways);
+        (self.view.selection.is_everything() && !depends_on_others).then(|| self.shard.id())
+    }
+
+    pub fn event_types(self) -> impl Iterator<Item = EventTypeView<'a>> {
+        self.selected().filter_map(move |entry| self.event_type(entry))
+    }
+
+    pub fn brokers(self) -> impl Iterator<Item = ConduitView<'a>> {
+        self.selected().filter(|it| it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
+    }
+
+    pub fn subscribables(self) -> impl Iterator<Item = ConduitView<'a>> {
+        self.selected().filter(|it| !it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
+    }
+
+    pub fn sources(self) -> impl Iterator<Item = SourceView<'a>> {
+        self.selected().filter_map(move |entry| self.source(entry))
+    }
+
+    fn selected(self) -> impl Iterator<Item = &'a Entry> {
+        let view = self.view;
+        self.shard.entries().iter().filter(move |Entry { resource, .. }| {
+            view.sees(&resource.key) && view.selection.selects(&resource.key, &resource.labels)
+        })
+    }
+
+    fn event_type(self, entry: &'a Entry) -> Option<EventTypeView<'a>> {
+        let TypeLinks { consumers, twins } = entry.links.event_type.as_deref()?;
+        let event_type = entry.resource.event_type()?;
+        let seen = |reference: &&Key| self.view.sees(reference);
+        let consumers = match &event_type.reference.as_ref().filter(seen) {
+            Some(reference) => consumers.iter().filter(|it| self.view.consumes(it, reference, twins)).collect(),
+            None => vec![],
+        };
+        Some(EventTypeView { resource: &entry.resource, event_type, consumers })
+    }
+
+    fn conduit(self, entry: &'a Entry) -> Option<ConduitView<'a>> {
+        let ConduitLinks { provides, twins, .. } = entry.links.conduit.as_deref()?;
+        let view = self.view;
+        let key = &entry.resource.key;
+        let provided = provides.iter().filter(|it| {
+            view.sees(&it.event_type) && view.sees(&it.reference) && view.are_one(key, &it.reference, twins)
+        });
+        Some(ConduitView { resource: &entry.resource, provides: provided.map(|it| &*it.event_type).collect() })
+    }
+
+    fn source(self, entry: &'a Entry) -> Option<SourceView<'a>> {
+        let SourceLinks { emits, supplies } = entry.links.source.as_deref()?;
+        let resource = &*entry.resource;
+        let everything = self.view.grant.is_everything();
+        let supplied = supplies.iter().filter(|it| everything || self.view.supplies(resource, it));
+        let sink = resource.duck().and_then(|it| it.sink.as_deref());
+        Some(SourceView { resource, sink, emits, provides: supplied.map(|it| &*it.event_type).collect() })
+    }
+}
+
+impl<'a> EventTypeView<'a> {
+    /// The Backstage ids of the consumers, sorted, each once (`semantics.md` 3.6).
+    pub fn consumed_by(&self) -> BTreeSet<&'a str> {
+        self.consumers.iter().map(|it| &*it.route.backstage_id).collect()
+    }
+}

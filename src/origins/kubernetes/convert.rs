@@ -1,0 +1,204 @@
+//! From a Kubernetes object to what the mesh keeps of it. Pure: an object goes in, a [`Resource`] comes out.
+//!
+//! Whatever cannot be read is noted as a flaw and read as far as possible (`semantics.md` 7.6); only what has no kind or
+//! no name is rejected.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::event_type::event_type;
+use super::fields::Field;
+use super::filters::filter;
+use super::kinds::Reading;
+use crate::mesh::object::{EVENTING, MESSAGING, Pairs};
+use crate::mesh::resource::{Definition, Duck, Emitted, Resource, Role, Subscriber, Subscription};
+use crate::mesh::{GroupKind, Key, ObjectRef};
+
+/// Holds a whole copy of the object, made by kubectl; of no use in a catalog.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+const SUBSCRIBABLE: &str = "messaging.knative.dev/subscribable";
+const SOURCE: &str = "duck.knative.dev/source";
+const EVENT_TYPES: &str = "registry.knative.dev/eventTypes";
+
+/// What is not an object of Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("it has no `apiVersion` and `kind`")]
+    Kind,
+    #[error("it has no `metadata.name`")]
+    Name,
+}
+
+/// How objects are read.
+#[derive(Debug, Clone)]
+pub struct Converter {
+    /// The label that holds the Backstage id, `backstage.io/kubernetes-id` by default.
+    pub backstage_label: String,
+}
+
+impl Converter {
+    /// Reads one object.
+    ///
+    /// # Errors
+    /// When it has no kind or no name.
+    pub fn convert(&self, object: &Value) -> Result<Resource, Rejection> {
+        let flaws = RefCell::default();
+        let object = Field::root(object, &flaws);
+        let of = kind_of(&object).ok_or(Rejection::Kind)?;
+        let metadata = object.get("metadata").ok_or(Rejection::Name)?;
+        let name = metadata.filled("name").ok_or(Rejection::Name)?;
+        let namespace = metadata.filled("namespace").unwrap_or_default();
+        let labels = pairs(&metadata, "labels", |_| true);
+        let role = match Reading::of(&of) {
+            Reading::Definition => definition(&object, &labels),
+            Reading::Broker => Role::Broker,
+            Reading::EventType => Role::EventType(Box::new(event_type(&object, &namespace))),
+            Reading::Trigger => Role::Subscription(Arc::new(trigger(&object, &namespace))),
+            Reading::Subscription => Role::Subscription(Arc::new(subscription(&object, &namespace))),
+            Reading::Duck => duck(&object, &namespace),
+        };
+        let backstage_id = labels.get(&self.backstage_label).filter(|id| !id.is_empty()).cloned();
+        let annotations = pairs(&metadata, "annotations", |name| name != LAST_APPLIED);
+        let uid = metadata.filled("uid").unwrap_or_default().into();
+        let key = Arc::new(ObjectRef::new(of, namespace, name));
+        Ok(Resource { key, uid, labels, annotations, backstage_id, role, flaws: flaws.take().into() })
+    }
+}
+
+/// The kind of an object, as its `apiVersion` and `kind` say.
+fn kind_of(object: &Field<'_>) -> Option<GroupKind> {
+    let version = object.is_object().then(|| object.filled("apiVersion"))??;
+    Some(GroupKind::new(group_of(&version), object.filled("kind")?))
+}
+
+/// The group in an `apiVersion` (`semantics.md` 2.2).
+pub fn group_of(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+fn pairs(metadata: &Field<'_>, name: &str, keep: impl Fn(&str) -> bool) -> Pairs {
+    let entries = metadata.get(name).map(|it| it.entries()).unwrap_or_default();
+    let kept = entries.into_iter().filter(|(name, _)| keep(name));
+    kept.filter_map(|(name, value)| Some((name, value.text()?))).collect()
+}
+
+/// A reference, when it is usable (`semantics.md` 2.1 to 2.3).
+pub fn reference(field: &Field<'_>, namespace: &str) -> Option<Key> {
+    let kind = field.filled("kind")?;
+    let name = field.filled("name")?;
+    let group = match field.filled("apiVersion") {
+        Some(version) => group_of(&version).to_owned(),
+        None => field.filled("group")?.into_owned(),
+    };
+    let namespace = field.filled("namespace").unwrap_or_else(|| namespace.into());
+    Some(Arc::new(ObjectRef::new(GroupKind::new(group, kind), namespace, name)))
+}
+
+pub fn broker(namespace: &str, name: &str) -> Key {
+    Arc::new(ObjectRef::new(GroupKind::new(EVENTING, "Broker"), namespace, name))
+}
+
+fn trigger(object: &Field<'_>, namespace: &str) -> Subscription {
+    let spec = spec(object);
+    let by_reference = spec.as_ref().and_then(|it| it.get("brokerRef")).and_then(|it| {
+        let name = it.filled("name")?;
+        Some(broker(&it.filled("namespace").unwrap_or_else(|| namespace.into()), &name))
+    });
+    let by_name = || Some(broker(namespace, &spec.as_ref()?.filled("broker")?));
+    Subscription {
+        conduit: by_reference.or_else(by_name),
+        filter: filter(spec.as_ref()),
+        subscriber: subscriber(spec.as_ref(), namespace),
+        reply: None,
+    }
+}
+
+fn subscription(object: &Field<'_>, namespace: &str) -> Subscription {
+    let spec = spec(object);
+    let spec = spec.as_ref();
+    Subscription {
+        conduit: spec.and_then(|it| reference(&it.get("channel")?, namespace)),
+        filter: filter(None),
+        subscriber: subscriber(spec, namespace),
+        reply: spec.and_then(|it| reference(&it.at(&["reply", "ref"])?, namespace)),
+    }
+}
+
+/// `spec`, without which there is not much to say.
+pub fn spec<'a>(object: &Field<'a>) -> Option<Field<'a>> {
+    let spec = object.get("spec");
+    if spec.is_none() {
+        object.flawed("the object has no spec");
+    }
+    spec
+}
+
+/// `semantics.md` 5.2.
+fn subscriber(spec: Option<&Field<'_>>, namespace: &str) -> Subscriber {
+    let Some(subscriber) = spec.and_then(|it| it.get("subscriber")) else { return Subscriber::Absent };
+    match subscriber.get("ref").and_then(|it| reference(&it, namespace)) {
+        Some(key) => Subscriber::Object(key),
+        None if subscriber.filled("uri").is_some() => Subscriber::Uri,
+        None => Subscriber::Absent,
+    }
+}
+
+/// Of an object of any kind, what its kind may give a meaning to. What cannot be read is no flaw here, because the
+/// fields may mean something else altogether.
+fn duck(object: &Field<'_>, namespace: &str) -> Role {
+    let ignored = RefCell::default();
+    let object = object.reporting_to(&ignored);
+    let duck = Duck {
+        backing: object.at(&["status", "channel"]).and_then(|it| reference(&it, namespace)),
+        fronted_by: object.at(&["metadata", "ownerReferences"]).and_then(|it| owning_channel(&it, namespace)),
+        sink: object.at(&["spec", "sink", "ref"]).and_then(|it| reference(&it, namespace)),
+        emits: object.at(&["status", "ceAttributes"]).map(|it| emitted(&it)).unwrap_or_default(),
+    };
+    if duck == Duck::default() { Role::Plain } else { Role::Duck(Box::new(duck)) }
+}
+
+fn owning_channel(owners: &Field<'_>, namespace: &str) -> Option<Key> {
+    let mut owners = owners.items().into_iter().filter_map(|it| reference(&it, namespace));
+    owners.find(|owner| owner.of.is(MESSAGING, "Channel"))
+}
+
+fn emitted(attributes: &Field<'_>) -> Box<[Emitted]> {
+    let entry = |it: Field<'_>| {
+        Some(Emitted { of_type: it.filled("type")?.into(), source: it.filled("source").map(Into::into) })
+    };
+    attributes.items().into_iter().filter_map(entry).collect()
+}
+
+/// `semantics.md` 1.2, 1.3, 6.1.
+fn definition(object: &Field<'_>, labels: &Pairs) -> Role {
+    let Some(spec) = spec(object) else { return Role::Plain };
+    let (Some(group), Some(kind)) = (spec.filled("group"), spec.get("names").and_then(|it| it.filled("kind"))) else {
+        object.flawed("the definition names no group or kind");
+        return Role::Plain;
+    };
+    let versions = spec.get("versions").map(|it| it.items()).unwrap_or_default();
+    let served = versions.iter().any(|it| it.get("served").is_some_and(|it| it.is_true()));
+    let labeled = |name| labels.get(name).is_some_and(|value| &**value == "true");
+    Role::Definition(Box::new(Definition {
+        of: GroupKind::new(group, kind),
+        subscribable: served && labeled(SUBSCRIBABLE),
+        source: served && labeled(SOURCE),
+        emits: object.at(&["metadata", "annotations", EVENT_TYPES]).map(|it| declared_types(&it)).unwrap_or_default(),
+    }))
+}
+
+fn declared_types(annotation: &Field<'_>) -> Arc<[Arc<str>]> {
+    let text = annotation.text().unwrap_or_default();
+    let Ok(Value::Array(entries)) = serde_json::from_str(&text) else {
+        annotation.flawed("expected a JSON list of objects with a `type`");
+        return Arc::default();
+    };
+    let of_type = |entry: &Value| entry.get("type")?.as_str().filter(|it| !it.is_empty()).map(Arc::from);
+    let types: Arc<[Arc<str>]> = entries.iter().filter_map(of_type).collect();
+    if types.len() < entries.len() {
+        annotation.flawed("some entries have no `type`; they are skipped");
+    }
+    types
+}

@@ -1,0 +1,212 @@
+//! Folders of manifests: a repository before it is deployed.
+//!
+//! Manifests are not objects yet. What the API server would add is made up here, the same each time: the namespace, the
+//! uid, and, of an object written twice, which one counts. What must stay true: a file that cannot be read keeps what it
+//! last said, and a folder that is gone is an outage, not emptiness.
+
+pub mod document;
+mod scan;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::document::{Document, DocumentError};
+use self::scan::{Found, Stamp};
+pub use self::watch::run;
+use super::kubernetes::convert::Converter;
+use super::kubernetes::kinds::known_definitions;
+use crate::mesh::{Key, Resource, Update};
+
+/// Which files are read, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Files and folders, the first ones counting for more.
+    pub roots: Vec<PathBuf>,
+    /// The namespace of an object that names none.
+    pub default_namespace: String,
+    /// The largest file that is read, in bytes.
+    pub max_bytes: u64,
+    pub converter: Converter,
+}
+
+/// Where an object was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub file: PathBuf,
+    /// Of the document's beginning, counted from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// Something wrong with a file rather than with an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub place: Place,
+    pub what: ProblemKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProblemKind {
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    #[error("the file has {bytes} bytes, more than the {limit} that are read; split it or raise --max-manifest-bytes")]
+    TooLarge { bytes: u64, limit: u64 },
+    #[error("{0}")]
+    Malformed(String),
+    #[error("skipped, because it is not a Kubernetes object: {0}")]
+    NotAnObject(String),
+    #[error("{object} is already written at {first}, which counts; remove one of them")]
+    Duplicate { object: Key, first: Place },
+}
+
+impl ProblemKind {
+    /// A stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "unreadable-file",
+            Self::TooLarge { .. } => "file-too-large",
+            Self::Malformed(_) => "malformed-file",
+            Self::NotAnObject(_) => "not-an-object",
+            Self::Duplicate { .. } => "duplicate-object",
+        }
+    }
+
+    /// A repository may well hold other YAML; everything else is a mistake.
+    pub fn is_error(&self) -> bool {
+        !matches!(self, Self::NotAnObject(_))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+/// What is known of one file.
+#[derive(Debug, Default)]
+struct File {
+    stamp: Option<Stamp>,
+    /// The last good state.
+    documents: Vec<Document>,
+    problems: Vec<Problem>,
+}
+
+/// The folders as they were when last looked at.
+#[derive(Debug)]
+pub struct Manifests {
+    options: Options,
+    files: BTreeMap<Found, File>,
+    objects: BTreeMap<Key, Arc<Resource>>,
+    places: BTreeMap<Key, Place>,
+    problems: Vec<Problem>,
+}
+
+impl Manifests {
+    pub fn new(options: Options) -> Self {
+        let (files, objects, places) = <_>::default();
+        Self { options, files, objects, places, problems: vec![] }
+    }
+
+    /// Looks at the folders again and says what changed since the last time.
+    pub fn refresh(&mut self) -> Vec<Update> {
+        let mut problems = vec![];
+        for root in 0..self.options.roots.len() {
+            problems.extend(self.refresh_root(root));
+        }
+        problems.extend(self.files.values().flat_map(|it| it.problems.clone()));
+        let (objects, places, duplicates) = self.merged();
+        problems.extend(duplicates);
+        let updates = difference(&self.objects, &objects);
+        (self.objects, self.places, self.problems) = (objects, places, problems);
+        updates
+    }
+
+    /// What is wrong with the files as they are now.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Where an object was written; nothing for kinds that are known without being written.
+    pub fn place(&self, key: &Key) -> Option<&Place> {
+        self.places.get(key)
+    }
+
+    pub fn file_count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Reads the files below one root that changed. A root that cannot be looked at keeps what it last said.
+    fn refresh_root(&mut self, root: usize) -> Option<Problem> {
+        let path = self.options.roots.get(root)?;
+        let found = match scan::files(root, path) {
+            Ok(found) => found,
+            Err(problem) => return Some(problem),
+        };
+        self.files.retain(|file, _| file.root != root || found.contains_key(file));
+        for (file, stamp) in found {
+            let known = self.files.entry(file.clone()).or_default();
+            if known.stamp.as_ref() != Some(&stamp) {
+                read(&file.path, known, &self.options);
+                known.stamp = Some(stamp);
+            }
+        }
+        None
+    }
+
+    /// All objects: of those written twice the first, and the kinds that are known unless they are written.
+    fn merged(&self) -> (BTreeMap<Key, Arc<Resource>>, BTreeMap<Key, Place>, Vec<Problem>) {
+        let mut objects = BTreeMap::new();
+        let mut places: BTreeMap<Key, Place> = BTreeMap::new();
+        let mut duplicates = vec![];
+        for (file, document) in self.files.iter().flat_map(|(file, it)| it.documents.iter().map(move |it| (file, it))) {
+            let key = &document.resource.key;
+            let place = Place { file: file.path.clone(), line: document.line };
+            if let Some(first) = places.get(key) {
+                let what = ProblemKind::Duplicate { object: key.clone(), first: first.clone() };
+                duplicates.push(Problem { place, what });
+            } else {
+                places.insert(key.clone(), place);
+                objects.insert(key.clone(), document.resource.clone());
+            }
+        }
+        for known in known_definitions() {
+            objects.entry(known.key.clone()).or_insert(known);
+        }
+        (objects, places, duplicates)
+    }
+}
+
+/// Reads a file anew; where that fails, the last good state stays.
+fn read(path: &Path, file: &mut File, options: &Options) {
+    let problem = |line, what| Problem { place: Place { file: path.into(), line }, what };
+    let text = match scan::read(path, options.max_bytes) {
+        Ok(text) => text,
+        Err(what) => {
+            file.problems = vec![problem(1, what)];
+            return;
+        }
+    };
+    match document::parse(path, &text, options) {
+        Ok(parsed) => {
+            let skipped = |(line, why): (usize, String)| problem(line, ProblemKind::NotAnObject(why));
+            file.problems = parsed.skipped.into_iter().map(skipped).collect();
+            file.documents = parsed.documents;
+        }
+        Err(DocumentError { line, reason }) => file.problems = vec![problem(line, ProblemKind::Malformed(reason))],
+    }
+}
+
+fn difference(old: &BTreeMap<Key, Arc<Resource>>, new: &BTreeMap<Key, Arc<Resource>>) -> Vec<Update> {
+    let gone = old.keys().filter(|key| !new.contains_key(*key)).cloned().map(Update::Remove);
+    let changed = new.iter().filter(|(key, resource)| old.get(*key) != Some(resource));
+    gone.chain(changed.map(|(_, resource)| Update::Upsert(resource.clone()))).collect()
+}

@@ -1,0 +1,110 @@
+//! Keeping up with the folders: told by the system where it tells, and by looking now and then in any case.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use super::{Manifests, Problem, scan};
+use crate::index::{Batch, Closed, Feed};
+
+/// How long to wait for more of the same: an editor writes a file in several steps.
+const SETTLE: Duration = Duration::from_millis(50);
+/// How often to look without being told: not every file system tells, and a folder that went away cannot be watched.
+const LOOK_ANYWAY: Duration = Duration::from_secs(2);
+
+/// Reports the folders' objects and keeps them up to date, for as long as there is an index.
+///
+/// # Errors
+/// When the index has ended.
+pub async fn run(mut manifests: Manifests, feed: Feed) -> Result<(), Closed> {
+    let (changed, mut changes) = mpsc::channel(1);
+    let mut watches = Watches::new(&manifests.options.roots, changed);
+    let mut told = vec![];
+    loop {
+        watches.renew();
+        let (refreshed, updates) = refresh(manifests).await;
+        manifests = refreshed;
+        tell(&manifests, &mut told, updates.len());
+        feed.send(Batch { updates, complete: true }).await?;
+        // Either is a reason to look.
+        let _ = tokio::time::timeout(LOOK_ANYWAY, changes.recv()).await;
+        tokio::time::sleep(SETTLE).await;
+        while changes.try_recv().is_ok() {}
+    }
+}
+
+/// Reading files blocks.
+async fn refresh(mut manifests: Manifests) -> (Manifests, Vec<crate::mesh::Update>) {
+    let work = move || {
+        let updates = manifests.refresh();
+        (manifests, updates)
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(refreshed) => refreshed,
+        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+    }
+}
+
+/// Logs each problem once, when it appears.
+fn tell(manifests: &Manifests, told: &mut Vec<Problem>, changed: usize) {
+    if changed > 0 {
+        info!(files = manifests.file_count(), changed, "Manifests loaded");
+    }
+    for problem in manifests.problems().iter().filter(|it| !told.contains(it)) {
+        warn!(file = %problem.place.file.display(), line = problem.place.line, code = problem.what.code(), "{problem}");
+    }
+    for healed in told.iter().filter(|it| !manifests.problems().contains(it)) {
+        info!(file = %healed.place.file.display(), code = healed.what.code(), "No longer a problem: {healed}");
+    }
+    *told = manifests.problems().to_vec();
+}
+
+/// The watches on the roots.
+struct Watches {
+    /// With the identity of the folder that is watched, if one is.
+    roots: Vec<(PathBuf, Option<u64>)>,
+    watcher: Option<RecommendedWatcher>,
+}
+
+impl Watches {
+    fn new(roots: &[PathBuf], changed: mpsc::Sender<()>) -> Self {
+        let on_event = move |event: notify::Result<notify::Event>| {
+            if !event.is_ok_and(|it| it.kind.is_access()) {
+                // One waiting message says it all.
+                let _ = changed.try_send(());
+            }
+        };
+        let watcher = notify::recommended_watcher(on_event);
+        if let Err(error) = &watcher {
+            warn!(%error, "The system does not tell of changed files; looking every {LOOK_ANYWAY:?} instead");
+        }
+        Self { roots: roots.iter().map(|it| (it.clone(), None)).collect(), watcher: watcher.ok() }
+    }
+
+    /// Watches the roots as they are now: one that went away and came back is another folder.
+    fn renew(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for (root, watched) in &mut self.roots {
+            let now = scan::identity(root);
+            if *watched == now {
+                continue;
+            }
+            if watched.take().is_some() {
+                // Fails where the system has noticed by itself.
+                let _ = watcher.unwatch(root);
+            }
+            *watched = now.filter(|_| watch(watcher, root));
+        }
+    }
+}
+
+fn watch(watcher: &mut RecommendedWatcher, root: &Path) -> bool {
+    let watching = watcher.watch(root, RecursiveMode::Recursive);
+    if let Err(error) = &watching {
+        debug!(root = %root.display(), %error, "Not watched; looking every {LOOK_ANYWAY:?} instead");
+    }
+    watching.is_ok()
+}

@@ -1,0 +1,69 @@
+//! What tests share: a mesh from documents, and cases from folders.
+#![allow(dead_code, reason = "each test crate uses a part")]
+
+pub mod generate;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use eventmesh_catalog::api::dto::EventMesh;
+use eventmesh_catalog::index::Index;
+use eventmesh_catalog::mesh::{Grant, Resource, Selection, Snapshot, Update};
+use eventmesh_catalog::origins::kubernetes::convert::Converter;
+use eventmesh_catalog::origins::kubernetes::kinds::known_definitions;
+use eventmesh_catalog::origins::manifests::{self, document};
+use serde_json::Value;
+
+pub fn options(root: impl Into<PathBuf>) -> manifests::Options {
+    manifests::Options {
+        roots: vec![root.into()],
+        default_namespace: "default".into(),
+        max_bytes: 32 << 20,
+        converter: converter(),
+    }
+}
+
+pub fn converter() -> Converter {
+    Converter { backstage_label: "backstage.io/kubernetes-id".into() }
+}
+
+/// The objects of a YAML text, in its order.
+pub fn resources(yaml: &str) -> Vec<Arc<Resource>> {
+    let parsed = document::parse(Path::new("test.yaml"), yaml, &options("")).expect("the text parses");
+    assert_eq!(parsed.skipped, [], "only objects");
+    parsed.documents.into_iter().map(|it| it.resource).collect()
+}
+
+/// The objects that these documents are.
+pub fn converted(documents: &[Value]) -> Vec<Arc<Resource>> {
+    documents.iter().map(|it| Arc::new(converter().convert(it).expect("an object"))).collect()
+}
+
+/// The snapshot of these objects and the kinds that are known anyway.
+pub fn snapshot(resources: impl IntoIterator<Item = Arc<Resource>>) -> Arc<Snapshot> {
+    let mut index = Index::default();
+    index.apply(known_definitions().into_iter().chain(resources).map(Update::Upsert), true);
+    index.snapshot().clone()
+}
+
+/// The answer for a grant.
+pub fn answer(snapshot: &Snapshot, grant: &Grant) -> EventMesh {
+    snapshot.view(grant, &Selection::default()).into()
+}
+
+/// The folders below a folder of `tests`, sorted.
+pub fn cases(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    let entries = folder.read_dir().unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut cases: Vec<_> = entries.map(|it| it.unwrap().path()).filter(|it| it.is_dir()).collect();
+    cases.sort();
+    cases
+}
+
+pub fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+}
+
+pub fn json(path: impl AsRef<Path>) -> Value {
+    serde_json::from_str(&read(path)).expect("JSON")
+}
