@@ -1,4 +1,5 @@
-//! CloudEvents SQL: parse an expression, evaluate it for one event, decide it for all events of a type.
+//! CESQL, the filter language of `CloudEvents`: parse an expression, evaluate it for one event, decide it for all
+//! events of a type.
 //!
 //! The language is CESQL 1.0.0 (`cesql/spec.md` of `cloudevents/spec`); where the specification is silent the
 //! `CloudEvents` Go SDK is followed, because that is what Knative runs. What must stay true:

@@ -6,7 +6,7 @@
 
 use std::iter;
 
-use super::functions;
+use super::functions::{self, Function};
 use super::knowledge::{Attributes, Known, Verdict};
 use super::operators;
 use super::outcomes::{Atom, Outcomes, Set};
@@ -33,10 +33,8 @@ fn outcomes<'a>(node: &Node, attributes: &'a dyn Attributes) -> Set<'a> {
     match node {
         Node::Literal(value) => value.clone().into(),
         Node::Attribute(name) => attribute(name, attributes),
-        Node::Exists(name) => match attributes.attribute(name).certain {
-            true => Verdict::Definite.into(),
-            false => Verdict::Possible.into(),
-        },
+        Node::Exists(name) if attributes.attribute(name).certain => Verdict::Definite.into(),
+        Node::Exists(_) => Verdict::Possible.into(),
         Node::Not(operand) => not(&outcomes(operand, attributes)),
         Node::Negate(operand) => outcomes(operand, attributes).then(|operand| match operand {
             Atom::Exactly(value) => operators::negate(value).into(),
@@ -210,9 +208,14 @@ fn call<'a>(name: &str, arguments: &[Node], attributes: &'a dyn Attributes) -> S
     let errors = arguments
         .iter()
         .flat_map(|argument| argument.errors.iter().copied());
-    if let Some(values) = constants(&arguments) {
-        return Set::from(function.call(&values)).or_error(errors);
-    }
+    let result = match constants(&arguments) {
+        Some(values) => function.call(&values).into(),
+        None => any_call(function, &arguments),
+    };
+    result.or_error(errors)
+}
+
+fn any_call<'a>(function: &Function, arguments: &[Set<'a>]) -> Set<'a> {
     let result = Set::any(function.returns).or_error(function.fails);
     let arguments = arguments.iter().zip(function.parameters());
     arguments.fold(result, |result, (argument, kind)| {

@@ -66,16 +66,14 @@ fn call(name: &str, arguments: &[Node], event: &dyn Event) -> Result<Value, Fail
 fn chain(first: &Node, steps: &[Step], event: &dyn Event) -> Result<Value, Failure> {
     let first = evaluate(first, event)?;
     steps.iter().try_fold(first, |left, step| match step {
-        Step::Arithmetic(operator, right) => Ok(operators::arithmetic(
-            *operator,
-            &left,
-            &evaluate(right, event)?,
-        )?),
-        Step::Compare(operator, right) => Ok(operators::compare(
-            *operator,
-            &left,
-            &evaluate(right, event)?,
-        )?),
+        Step::Arithmetic(operator, right) => {
+            let right = evaluate(right, event)?;
+            Ok(operators::arithmetic(*operator, &left, &right)?)
+        }
+        Step::Compare(operator, right) => {
+            let right = evaluate(right, event)?;
+            Ok(operators::compare(*operator, &left, &right)?)
+        }
         Step::Like { negated, pattern } => Ok(operators::like(&left, pattern, *negated)),
         Step::In { negated, set } => Ok(Value::Boolean(is_in(&left, set, event)? != *negated)),
     })

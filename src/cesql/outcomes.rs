@@ -54,6 +54,7 @@ impl<'a> Set<'a> {
         }
     }
 
+    /// The outcomes of both, with those of one type that differ made one.
     pub(super) fn or(mut self, other: Set<'a>) -> Set<'a> {
         for atom in other.atoms {
             let joined = self
@@ -138,13 +139,13 @@ impl From<Verdict> for Set<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcomes {
     verdict: Verdict,
-    values: Vec<Known>,
+    values: Vec<Told>,
     errors: BTreeSet<ErrorKind>,
 }
 
 /// What is told of a value. Declared, and so written, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Known {
+enum Told {
     True,
     False,
     Integer(i32),
@@ -163,7 +164,7 @@ impl Outcomes {
 impl From<Set<'_>> for Outcomes {
     fn from(set: Set<'_>) -> Outcomes {
         let verdict = set.verdict();
-        let mut values: Vec<Known> = set.atoms.into_iter().map(Known::from).collect();
+        let mut values: Vec<Told> = set.atoms.into_iter().map(Told::from).collect();
         values.sort_unstable();
         Outcomes {
             verdict,
@@ -173,35 +174,35 @@ impl From<Set<'_>> for Outcomes {
     }
 }
 
-impl From<Atom<'_>> for Known {
-    fn from(atom: Atom<'_>) -> Known {
+impl From<Atom<'_>> for Told {
+    fn from(atom: Atom<'_>) -> Told {
         match atom {
-            Atom::Exactly(Value::Boolean(true)) => Known::True,
-            Atom::Exactly(Value::Boolean(false)) => Known::False,
-            Atom::Exactly(Value::Integer(integer)) => Known::Integer(integer),
-            Atom::Exactly(Value::String(text)) => Known::Text(text),
-            Atom::Integer => Known::AnyInteger,
-            Atom::Text(_) => Known::AnyText,
+            Atom::Exactly(Value::Boolean(true)) => Told::True,
+            Atom::Exactly(Value::Boolean(false)) => Told::False,
+            Atom::Exactly(Value::Integer(integer)) => Told::Integer(integer),
+            Atom::Exactly(Value::String(text)) => Told::Text(text),
+            Atom::Integer => Told::AnyInteger,
+            Atom::Text(_) => Told::AnyText,
         }
     }
 }
 
-impl fmt::Display for Known {
+impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Known::True => f.write_str("true"),
-            Known::False => f.write_str("false"),
-            Known::Integer(integer) => integer.fmt(f),
-            Known::AnyInteger => f.write_str("an integer"),
-            Known::Text(text) => write!(f, "the text {text:?}"),
-            Known::AnyText => f.write_str("a text"),
+            Told::True => f.write_str("true"),
+            Told::False => f.write_str("false"),
+            Told::Integer(integer) => integer.fmt(f),
+            Told::AnyInteger => f.write_str("an integer"),
+            Told::Text(text) => write!(f, "the text {text:?}"),
+            Told::AnyText => f.write_str("a text"),
         }
     }
 }
 
 impl fmt::Display for Outcomes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values: Vec<String> = self.values.iter().map(Known::to_string).collect();
+        let values: Vec<String> = self.values.iter().map(Told::to_string).collect();
         let errors: Vec<String> = self.errors.iter().map(ErrorKind::to_string).collect();
         let (values, errors) = (values.join(" or "), errors.join(", "));
         match (values.is_empty(), errors.is_empty()) {

@@ -136,3 +136,46 @@ fn may_overlap(text: &dyn PartialText, head: &str, tail: &str) -> bool {
         .filter(|(shared, _)| head.ends_with(shared))
         .any(|(_, rest)| text.equals(&format!("{head}{rest}")) != Verdict::Never)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PartialText, Pattern, Verdict};
+
+    /// A text that is known, but not known to be.
+    struct Opaque(&'static str);
+
+    impl PartialText for Opaque {
+        fn equals(&self, text: &str) -> Verdict {
+            definite_if(self.0 == text)
+        }
+
+        fn starts_with(&self, prefix: &str) -> Verdict {
+            definite_if(self.0.starts_with(prefix))
+        }
+
+        fn ends_with(&self, suffix: &str) -> Verdict {
+            definite_if(self.0.ends_with(suffix))
+        }
+    }
+
+    fn definite_if(holds: bool) -> Verdict {
+        if holds {
+            Verdict::Definite
+        } else {
+            Verdict::Never
+        }
+    }
+
+    #[test]
+    fn fixed_texts_that_may_overlap_are_not_definite() {
+        let check = |text, pattern: &str, expected| {
+            let pattern = Pattern::new(pattern.to_owned());
+            assert_eq!(pattern.decide(&Opaque(text)), expected, "{text}");
+        };
+        check("aba", "ab%ba", Verdict::Possible);
+        check("ab", "ab%b", Verdict::Possible);
+        check("abba", "ab%ba", Verdict::Definite);
+        check("abcba", "ab%%ba", Verdict::Definite);
+        check("abcba", "ab%bb", Verdict::Never);
+    }
+}

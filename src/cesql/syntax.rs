@@ -8,8 +8,9 @@ use super::value::{Type, Value};
 
 /// A CESQL expression.
 ///
-/// Displays as canonical text: keywords and function names in upper case, attribute names in lower case, and no
-/// parentheses beyond those that are needed. The text parses back to an equal expression.
+/// Displays as canonical text: keywords and function names in upper case, attribute names in lower case, blanks around
+/// operators, and parentheses where they are needed. The text parses back to an equal expression, as long as the blanks
+/// do not make it longer than [`MAX_LENGTH`](super::MAX_LENGTH).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expression {
     pub(super) root: Node,

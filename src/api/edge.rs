@@ -1,0 +1,109 @@
+//! What every request passes through: an id, limits, a time limit, a net under panics; and what every answer bears.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::FutureExt as _;
+use tracing::debug;
+
+use super::error::ApiError;
+
+/// Told of each answer: method, route, status, time taken.
+pub type Observer = Arc<dyn Fn(&Method, &str, StatusCode, Duration) + Send + Sync>;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest URI that is read, in bytes.
+pub const MAX_URI: usize = 8 * 1024;
+/// The largest header fields that are read, all together, in bytes.
+pub const MAX_HEADERS: usize = 32 * 1024;
+/// The largest body of a request, in bytes. None is needed.
+pub const MAX_BODY: usize = 16 * 1024;
+/// How long an answer may take to begin.
+const MAX_TIME: Duration = Duration::from_secs(30);
+
+/// What the edge needs to know.
+#[derive(Clone)]
+pub struct Edge(Arc<Inner>);
+
+struct Inner {
+    /// Different in each process, so that ids of replicas and restarts are.
+    prefix: String,
+    count: AtomicU32,
+    observer: Observer,
+}
+
+impl Edge {
+    /// `prefix` distinguishes the ids of this process from those of others.
+    pub fn new(prefix: &str, observer: Observer) -> Self {
+        Self(Arc::new(Inner { prefix: prefix.into(), count: AtomicU32::new(0), observer }))
+    }
+
+    /// The caller's id for the request when there is a sensible one, else one of ours.
+    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
+        let sensible = |it: &&HeaderValue| (1..=128).contains(&it.len()) && it.as_bytes().iter().all(u8::is_ascii_graphic);
+        if let Some(given) = headers.get(REQUEST_ID).filter(sensible) {
+            return given.clone();
+        }
+        let count = self.0.count.fetch_add(1, Ordering::Relaxed);
+        HeaderValue::try_from(format!("{}-{count:08x}", self.0.prefix)).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+/// Runs a request between the limits and dresses its answer.
+pub async fn edge(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = edge.request_id(request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = match too_large(&request) {
+        Some(error) => Err(error),
+        None => within_limits(request, next).await,
+    };
+    let mut response = match response {
+        Ok(mut response) => match response.extensions_mut().remove::<ApiError>() {
+            Some(error) => error.answer(id.to_str().unwrap_or_default()),
+            None => response,
+        },
+        Err(error) => error.answer(id.to_str().unwrap_or_default()),
+    };
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    debug!(request_id = ?id, %method, route, status = response.status().as_u16(), elapsed = ?began.elapsed(), "Answered");
+    (edge.0.observer)(&method, route, response.status(), began.elapsed());
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn too_large(request: &Request) -> Option<ApiError> {
+    let uri = request.uri();
+    let uri = uri.path().len() + uri.query().map_or(0, str::len);
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<usize>().ok());
+    if uri > MAX_URI {
+        Some(ApiError::UriTooLong { limit: MAX_URI })
+    } else if headers > MAX_HEADERS {
+        Some(ApiError::HeadersTooLarge { limit: MAX_HEADERS })
+    } else if length.is_some_and(|it| it > MAX_BODY) {
+        Some(ApiError::BodyTooLarge { limit: MAX_BODY })
+    } else {
+        None
+    }
+}
+
+/// The answer, unless it takes too long or panics.
+async fn within_limits(request: Request, next: Next) -> Result<Response, ApiError> {
+    // Nothing that a panic could leave half done outlives the request.
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(MAX_TIME, answer).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(_)) => Err(ApiError::Internal("the handler panicked".into())),
+        Err(_) => Err(ApiError::Timeout),
+    }
+}

@@ -1,0 +1,176 @@
+//! What a client accepts (RFC 9110, section 12.5) and what it already has (section 13.1.2).
+
+use axum::http::{HeaderMap, HeaderName, header};
+
+/// The forms that a body comes in, most welcome first where a client does not care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Encoding {
+    Zstd,
+    Brotli,
+    Gzip,
+    Identity,
+}
+
+impl Encoding {
+    pub const ALL: [Self; 4] = [Self::Zstd, Self::Brotli, Self::Gzip, Self::Identity];
+
+    /// As in `Accept-Encoding` and `Content-Encoding`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Brotli => "br",
+            Self::Gzip => "gzip",
+            Self::Identity => "identity",
+        }
+    }
+
+    /// What tells the entity tags of one content in several encodings apart.
+    pub fn tag_suffix(self) -> &'static str {
+        match self {
+            Self::Zstd => "-zstd",
+            Self::Brotli => "-br",
+            Self::Gzip => "-gzip",
+            Self::Identity => "",
+        }
+    }
+
+    /// The best encoding that the client accepts, if it accepts any that there is.
+    pub fn negotiate(headers: &HeaderMap) -> Option<Self> {
+        let Some(accepted) = list(headers, &header::ACCEPT_ENCODING) else { return Some(Self::Identity) };
+        let accepted: Vec<_> = accepted.into_iter().map(weighted).collect();
+        let weight = |encoding: Self| {
+            let named = |name: &str| accepted.iter().find(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, q)| *q);
+            match named(encoding.name()).or_else(|| named("*")) {
+                Some(weight) => weight,
+                // Identity is always acceptable unless refused; it is what is sent when nothing else is wanted.
+                None if encoding == Self::Identity => 1,
+                None => 0,
+            }
+        };
+        let best = Self::ALL.into_iter().rev().max_by_key(|encoding| weight(*encoding))?;
+        (weight(best) > 0).then_some(best)
+    }
+}
+
+/// Whether the client takes JSON.
+pub fn accepts_json(headers: &HeaderMap) -> bool {
+    let Some(accepted) = list(headers, &header::ACCEPT) else { return true };
+    // The most specific range that matches decides.
+    let specificity = |range: &str| match range.to_ascii_lowercase().as_str() {
+        "application/json" => Some(2),
+        "application/*" => Some(1),
+        "*/*" => Some(0),
+        _ => None,
+    };
+    let matching = accepted.into_iter().map(weighted).filter_map(|(range, q)| Some((specificity(range)?, q)));
+    matching.max_by_key(|(specificity, _)| *specificity).is_some_and(|(_, q)| q > 0)
+}
+
+/// Whether `If-None-Match` names the content `tag` (without quotes and suffix), weakly and in whatever encoding.
+pub fn has_already(headers: &HeaderMap, tag: &str) -> bool {
+    let Some(known) = list(headers, &header::IF_NONE_MATCH) else { return false };
+    known.into_iter().any(|known| {
+        let opaque = known.strip_prefix("W/").unwrap_or(known);
+        let opaque = opaque.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+        let suffix = opaque.and_then(|it| it.strip_prefix(tag));
+        known == "*" || suffix.is_some_and(|suffix| Encoding::ALL.iter().any(|it| it.tag_suffix() == suffix))
+    })
+}
+
+/// The elements of a list header, over all its lines; `None` when the header is not there.
+///
+/// None of the lists read here has commas within its elements: entity tags of ours do not, and those of others match
+/// nothing either way.
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Vec<&'a str>> {
+    headers.contains_key(name).then(|| {
+        let lines = headers.get_all(name).iter().filter_map(|it| it.to_str().ok());
+        lines.flat_map(|line| line.split(',')).map(str::trim).filter(|it| !it.is_empty()).collect()
+    })
+}
+
+/// An element and its weight in thousandths, 1000 where it has none.
+fn weighted(element: &str) -> (&str, u16) {
+    let mut parameters = element.split(';').map(str::trim);
+    let what = parameters.next().unwrap_or_default();
+    let weight = parameters.find_map(|it| it.strip_prefix("q=").or_else(|| it.strip_prefix("Q=")));
+    (what, weight.map_or(1000, thousandths))
+}
+
+/// A weight such as `0.5`; what is not one counts as nothing.
+fn thousandths(weight: &str) -> u16 {
+    let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
+    let digits = format!("{fraction:0<3}");
+    match (whole, digits.parse::<u16>()) {
+        ("1", Ok(0)) => 1000,
+        ("0", Ok(thousandths)) if digits.len() == 3 => thousandths,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, lines: &[&str]) -> HeaderMap {
+        lines.iter().map(|line| (name.clone(), line.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn the_best_accepted_encoding() {
+        use Encoding::{Brotli, Gzip, Identity, Zstd};
+        let cases: [(&[&str], Option<Encoding>); 14] = [
+            (&[], Some(Identity)),
+            (&[""], Some(Identity)),
+            (&["gzip"], Some(Gzip)),
+            (&["gzip, br"], Some(Brotli)),
+            (&["gzip", "zstd"], Some(Zstd)),
+            (&["GZIP;q=0.5, br;q=0.4"], Some(Gzip)),
+            (&["*"], Some(Zstd)),
+            (&["zstd;q=0, *"], Some(Brotli)),
+            (&["deflate"], Some(Identity)),
+            (&["identity"], Some(Identity)),
+            (&["identity;q=0"], None),
+            (&["*;q=0"], None),
+            (&["gzip;q=0"], Some(Identity)),
+            (&["br;q=abc"], Some(Identity)),
+        ];
+        for (lines, expected) in cases {
+            assert_eq!(Encoding::negotiate(&headers(header::ACCEPT_ENCODING, lines)), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn json_or_not() {
+        let cases = [
+            ("*/*", true),
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("text/html, application/*;q=0.1", true),
+            ("text/html", false),
+            ("application/json;q=0, */*", false),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(accepts_json(&headers(header::ACCEPT, &[line])), expected, "{line}");
+        }
+        assert!(accepts_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn tags_match_weakly_and_in_any_encoding() {
+        let cases: [(&[&str], bool); 9] = [
+            (&["\"abc\""], true),
+            (&["W/\"abc\""], true),
+            (&["\"abc-gzip\""], true),
+            (&["\"x\", W/\"abc-zstd\""], true),
+            (&["\"x\"", "\"abc-br\""], true),
+            (&["*"], true),
+            (&["\"abcd\""], false),
+            (&["abc"], false),
+            (&["\"abc-lzw\""], false),
+        ];
+        for (lines, expected) in cases {
+            assert_eq!(has_already(&headers(header::IF_NONE_MATCH, lines), "abc"), expected, "{lines:?}");
+        }
+        assert!(!has_already(&HeaderMap::new(), "abc"));
+    }
+}

@@ -1,0 +1,270 @@
+//! From a view to bytes, each piece of work done once.
+//!
+//! A shard is rendered once per revision of it and per grant; a body is put together once per view; an encoding of a
+//! body is made once. Views with equal content share bytes, whoever may see them and whenever they were made.
+
+use std::collections::HashMap;
+use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::OnceCell;
+
+use super::dto;
+use super::error::ApiError;
+use super::negotiate::Encoding;
+use crate::mesh::snapshot::ShardId;
+use crate::mesh::view::Part;
+use crate::mesh::{Grant, Selection, Snapshot, View};
+
+/// How many bytes of rendered shards are kept, about.
+const MAX_FRAGMENTS: u64 = 128 << 20;
+/// How many bytes of bodies are kept, about.
+const MAX_BODIES: u64 = 512 << 20;
+/// How long what nobody asks for is kept.
+const MAX_IDLE: Duration = Duration::from_secs(600);
+/// A body larger than this is compressed away from the threads that answer.
+const LARGE: usize = 64 << 10;
+
+/// The body of an answer, in all forms that were asked for so far.
+#[derive(Debug)]
+pub struct Body {
+    /// Names the content: equal content has equal tags, wherever and whenever it is rendered.
+    tag: String,
+    identity: Form,
+    compressed: [OnceCell<Form>; 3],
+}
+
+/// A body in one encoding.
+#[derive(Debug, Clone)]
+pub struct Form {
+    pub bytes: Bytes,
+    /// Quoted, with the suffix of the encoding.
+    pub etag: HeaderValue,
+}
+
+impl Body {
+    fn new(json: Vec<u8>) -> Self {
+        let tag = blake3::hash(&json).to_hex().as_str().get(..32).unwrap_or_default().to_owned();
+        let identity = Form::new(&tag, Encoding::Identity, json);
+        Self { tag, identity, compressed: Default::default() }
+    }
+
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// The entity tag of an encoding, whether or not it was made yet.
+    pub fn etag(&self, encoding: Encoding) -> HeaderValue {
+        match self.cell(encoding).map_or(Some(&self.identity), OnceCell::get) {
+            Some(form) => form.etag.clone(),
+            None => etag(&self.tag, encoding),
+        }
+    }
+
+    /// The body in an encoding, which is made now if nobody has asked for it before.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn form(&self, encoding: Encoding) -> Result<&Form, ApiError> {
+        match self.cell(encoding) {
+            None => Ok(&self.identity),
+            Some(cell) => cell.get_or_try_init(|| self.compress(encoding)).await,
+        }
+    }
+
+    fn cell(&self, encoding: Encoding) -> Option<&OnceCell<Form>> {
+        let [zstd, brotli, gzip] = &self.compressed;
+        match encoding {
+            Encoding::Zstd => Some(zstd),
+            Encoding::Brotli => Some(brotli),
+            Encoding::Gzip => Some(gzip),
+            Encoding::Identity => None,
+        }
+    }
+
+    async fn compress(&self, encoding: Encoding) -> Result<Form, ApiError> {
+        let json = self.identity.bytes.clone();
+        let compressed = if json.len() > LARGE {
+            off_path(move || compressed(&json, encoding)).await?
+        } else {
+            compressed(&json, encoding)
+        };
+        let bytes = compressed.map_err(|error| ApiError::Internal(format!("{}: {error}", encoding.name())))?;
+        Ok(Form::new(&self.tag, encoding, bytes))
+    }
+}
+
+impl Form {
+    fn new(tag: &str, encoding: Encoding, bytes: Vec<u8>) -> Self {
+        Self { bytes: bytes.into(), etag: etag(tag, encoding) }
+    }
+}
+
+fn etag(tag: &str, encoding: Encoding) -> HeaderValue {
+    let quoted = format!("\"{tag}{}\"", encoding.tag_suffix());
+    HeaderValue::try_from(quoted).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// Levels at which the time to compress once is well spent on what is sent many times.
+fn compressed(json: &[u8], encoding: Encoding) -> io::Result<Vec<u8>> {
+    match encoding {
+        Encoding::Zstd => zstd::encode_all(json, 3),
+        Encoding::Brotli => {
+            let mut writer = brotli::CompressorWriter::new(Vec::new(), 64 << 10, 4, 22);
+            writer.write_all(json)?;
+            Ok(writer.into_inner())
+        }
+        Encoding::Gzip => {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(5));
+            writer.write_all(json)?;
+            writer.finish()
+        }
+        Encoding::Identity => Ok(json.to_vec()),
+    }
+}
+
+/// A body, or why there is none.
+type Rendered = Result<Arc<Body>, ApiError>;
+
+/// The bodies of views, kept while they are asked for.
+#[derive(Clone)]
+pub struct Bodies {
+    fragments: moka::sync::Cache<(ShardId, Arc<Grant>), Arc<Fragment>>,
+    /// The newest body for each grant and selection, with the revision that it was made from.
+    views: moka::future::Cache<(Arc<Grant>, Selection), (u64, Rendered)>,
+    /// Bodies that somebody still holds, by tag.
+    by_tag: Arc<Mutex<HashMap<String, Weak<Body>>>>,
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        let weight = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let fragments = moka::sync::Cache::builder()
+            .max_capacity(MAX_FRAGMENTS)
+            .time_to_idle(MAX_IDLE)
+            .weigher(move |_, it: &Arc<Fragment>| weight(it.bytes()))
+            .build();
+        let views = moka::future::Cache::builder()
+            .max_capacity(MAX_BODIES)
+            .time_to_idle(MAX_IDLE)
+            .weigher(move |_, (_, it): &(u64, Rendered)| it.as_ref().map_or(0, |it| weight(it.identity.bytes.len())))
+            .build();
+        Self { fragments, views, by_tag: Arc::default() }
+    }
+}
+
+impl Bodies {
+    /// The body of a view of a snapshot. Those who ask for it at the same time wait for one rendering.
+    ///
+    /// # Errors
+    /// When it cannot be rendered.
+    pub async fn get(&self, snapshot: &Arc<Snapshot>, grant: Arc<Grant>, selection: Selection) -> Rendered {
+        let revision = snapshot.revision();
+        let key = (grant, selection);
+        if let Some((made_from, Ok(body))) = self.views.get(&key).await
+            && made_from >= revision
+        {
+            return Ok(body);
+        }
+        let rendered = async { (revision, self.render(snapshot.clone(), key.clone()).await) };
+        // A failure is tried again by the next one who asks.
+        let outdated = |(made_from, it): &(u64, Rendered)| *made_from < revision || it.is_err();
+        self.views.entry(key.clone()).or_insert_with_if(rendered, outdated).await.into_value().1
+    }
+
+    async fn render(&self, snapshot: Arc<Snapshot>, (grant, selection): (Arc<Grant>, Selection)) -> Rendered {
+        let bodies = self.clone();
+        off_path(move || {
+            let view = snapshot.view(&grant, &selection);
+            let body = Body::new(bodies.json(view, &grant)?);
+            Ok(bodies.shared(body))
+        })
+        .await?
+        .map_err(|error: serde_json::Error| ApiError::Internal(error.to_string()))
+    }
+
+    fn json(&self, view: View<'_>, grant: &Arc<Grant>) -> serde_json::Result<Vec<u8>> {
+        let fragments = view.parts().map(|part| self.fragment(&part, grant)).collect::<Result<Vec<_>, _>>()?;
+        let mut json = Vec::with_capacity(fragments.iter().map(|it| it.bytes() + 4).sum::<usize>() + 64);
+        for (n, name) in LISTS.iter().enumerate() {
+            json.extend_from_slice(if n == 0 { b"{\"" } else { b",\"" });
+            json.extend_from_slice(name.as_bytes());
+            json.extend_from_slice(b"\":[");
+            let mut filled = fragments.iter().filter_map(|it| it.0.get(n)).filter(|it| !it.is_empty());
+            json.extend(filled.next().into_iter().flatten());
+            for more in filled {
+                json.push(b',');
+                json.extend_from_slice(more);
+            }
+            json.push(b']');
+        }
+        json.push(b'}');
+        Ok(json)
+    }
+
+    fn fragment(&self, part: &Part<'_>, grant: &Arc<Grant>) -> serde_json::Result<Arc<Fragment>> {
+        let Some(id) = part.id() else { return Fragment::new(*part).map(Arc::new) };
+        let key = (id, grant.clone());
+        if let Some(fragment) = self.fragments.get(&key) {
+            return Ok(fragment);
+        }
+        let fragment = Arc::new(Fragment::new(*part)?);
+        self.fragments.insert(key, fragment.clone());
+        Ok(fragment)
+    }
+
+    /// The body with this content that there already is, or else this one.
+    fn shared(&self, body: Body) -> Arc<Body> {
+        let mut by_tag = self.by_tag.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = by_tag.get(&body.tag).and_then(Weak::upgrade) {
+            return same;
+        }
+        by_tag.retain(|_, it| it.strong_count() > 0);
+        let body = Arc::new(body);
+        by_tag.insert(body.tag.clone(), Arc::downgrade(&body));
+        body
+    }
+}
+
+/// The four lists of an answer, in their order in it.
+const LISTS: [&str; 4] = ["eventTypes", "brokers", "subscribables", "sources"];
+
+/// What one shard contributes to each of the [`LISTS`]: items joined by commas.
+#[derive(Debug)]
+struct Fragment([Vec<u8>; 4]);
+
+impl Fragment {
+    fn new(part: Part<'_>) -> serde_json::Result<Self> {
+        Ok(Self([
+            joined(part.event_types().map(dto::EventType::from))?,
+            joined(part.brokers().map(dto::Broker::from))?,
+            joined(part.subscribables().map(dto::Subscribable::from))?,
+            joined(part.sources().map(dto::Source::from))?,
+        ]))
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+}
+
+fn joined(items: impl Iterator<Item = impl Serialize>) -> serde_json::Result<Vec<u8>> {
+    let mut json = Vec::new();
+    for item in items {
+        if !json.is_empty() {
+            json.push(b',');
+        }
+        serde_json::to_writer(&mut json, &item)?;
+    }
+    json.shrink_to_fit();
+    Ok(json)
+}
+
+/// Runs work that takes its time away from the threads that answer.
+async fn off_path<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::Internal(error.to_string()))
+}
