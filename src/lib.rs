@@ -1,7 +1,26 @@
-//! The event catalog.
+//! The event catalog of a Knative cluster or repository: which events exist, who sends them, who consumes them.
+//!
+//! ```text
+//! roof     app, config, telemetry    builds, wires, supervises
+//! 2nd      api                       HTTP: a token becomes a caller, a view becomes bytes
+//! 1st      origins    access         where facts come from; who may see them
+//!          index                     one writer, many readers
+//! ground   cesql  mesh               what a mesh is; no IO, no clock, no wire
+//! ```
+//!
+//! An origin reports facts; the one indexer links them and publishes immutable snapshots; a request turns its token into
+//! a grant, and `snapshot.view(&grant, …)` is the only way to read. No arrow points up or sideways.
+
 pub mod cesql;
-pub mod index;
 pub mod mesh;
-pub mod origins;
-pub mod api;
+
+pub mod index;
+
 pub mod access;
+pub mod origins;
+
+pub mod api;
+
+pub mod app;
+pub mod config;
+pub mod telemetry;

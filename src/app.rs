@@ -1,0 +1,146 @@
+//! The composition root: builds the parts, wires them, runs them, and ends them in order.
+
+pub mod check;
+pub mod export;
+pub mod server;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use self::server::Server;
+use crate::access::tokens_file::TokensFile;
+use crate::access::{Access, Token, random_token};
+use crate::api::edge::Edge;
+use crate::api::render::Bodies;
+use crate::api::{self, Api};
+use crate::config::{Authenticator, Cli, Command, ConfigError, Serve};
+use crate::index;
+use crate::origins::manifests::{self, Manifests};
+use crate::telemetry::{self, Admin, Metrics};
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// When it fails; see [`exit_code`].
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    telemetry::start_logging(&cli.log, cli.log_format)?;
+    match cli.command {
+        Command::Serve(args) => {
+            let config = args.checked()?;
+            let runtime = tokio::runtime::Runtime::new().context("The runtime cannot start")?;
+            runtime.block_on(serve(config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check(args) => check::run(&args),
+        Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Openapi => {
+            let document = api::openapi::document().to_pretty_json().context("The document cannot be written")?;
+            print(&format!("{document}\n"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// 2 for a configuration that cannot work, 1 for everything else.
+pub fn exit_code(failure: &anyhow::Error) -> u8 {
+    if failure.is::<ConfigError>() { 2 } else { 1 }
+}
+
+/// Writes a result to standard output. A reader that has had enough, such as `head`, is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("The result cannot be written"),
+        _ => Ok(()),
+    }
+}
+
+/// Serves until a signal comes.
+async fn serve(config: Serve) -> anyhow::Result<()> {
+    let server = Server::bind("--listen", config.listen).await?;
+    let admin_server = Server::bind("--admin-listen", config.admin_listen).await?;
+    let dev_token = made_up_token(&config.authenticator)?;
+    let tokens_file = opened_tokens(&config.authenticator)?;
+    let mut terminated = signal(SignalKind::terminate()).context("Signals cannot be received")?;
+    let mut interrupted = signal(SignalKind::interrupt()).context("Signals cannot be received")?;
+
+    let (feed, indexer, reader) = index::channel();
+    let metrics = Metrics::default();
+    let draining = Arc::new(AtomicBool::new(false));
+    let admin = Admin { reader: reader.clone(), metrics: metrics.clone(), draining: draining.clone() };
+    let access = Access::new(tokens_file.clone(), dev_token.as_deref().map(Token::new).as_ref());
+    let api = Api { reader, access: Arc::new(access), bodies: Bodies::default() };
+    let router = api::router(api, Edge::new(&process_prefix()?, metrics.observer()));
+
+    let (stop, stopped) = watch::channel(false);
+    let (stop_admin, admin_stopped) = watch::channel(false);
+    let origin = tokio::spawn(manifests::run(Manifests::new(config.manifests), feed));
+    let indexing = tokio::spawn(indexer.run());
+    tokio::spawn(async move {
+        if let Some(file) = tokens_file {
+            file.keep_up().await;
+        }
+    });
+    info!(listen = %server.address(), admin_listen = %admin_server.address(), "Serving");
+    print(&greeting(&server, &admin_server, dev_token.as_deref()))?;
+    let serving = tokio::spawn(server.run(router, stopped));
+    let administering = tokio::spawn(admin_server.run(telemetry::admin_router(admin), admin_stopped));
+
+    tokio::select! {
+        _ = terminated.recv() => info!("Told to end; finishing what is under way"),
+        _ = interrupted.recv() => info!("Interrupted; finishing what is under way"),
+        ended = origin => anyhow::bail!("The manifests are no longer watched: {ended:?}"),
+        ended = indexing => anyhow::bail!("The index has ended: {ended:?}"),
+    }
+    draining.store(true, Ordering::Relaxed);
+    stop.send_replace(true);
+    serving.await.context("The server failed")?;
+    stop_admin.send_replace(true);
+    administering.await.context("The admin server failed")?;
+    info!("Ended");
+    Ok(())
+}
+
+fn made_up_token(authenticator: &Authenticator) -> anyhow::Result<Option<String>> {
+    match authenticator {
+        Authenticator::DevToken => {
+            warn!("A token was made up for trying things out; use a tokens file for anything else");
+            Ok(Some(random_token().context("The system has no random numbers")?))
+        }
+        Authenticator::TokensFile(_) => Ok(None),
+    }
+}
+
+fn opened_tokens(authenticator: &Authenticator) -> Result<Option<Arc<TokensFile>>, ConfigError> {
+    match authenticator {
+        Authenticator::TokensFile(path) => {
+            let opened = TokensFile::open(path);
+            let file = opened.map_err(|error| ConfigError::new(format!("{error}."), "Mend the file, then start again."))?;
+            Ok(Some(Arc::new(file)))
+        }
+        Authenticator::DevToken => Ok(None),
+    }
+}
+
+/// What sets the request ids of this process apart.
+fn process_prefix() -> anyhow::Result<String> {
+    let random = getrandom::u64().context("The system has no random numbers")?;
+    Ok(format!("{random:016x}"))
+}
+
+/// Goes to standard output, where it is read by people and is in no log.
+fn greeting(server: &Server, admin: &Server, dev_token: Option<&str>) -> String {
+    let (address, admin) = (server.address(), admin.address());
+    let mut text = format!("Serving http://{address} (API at /docs; health and metrics at http://{admin})\n");
+    if let Some(token) = dev_token {
+        text += &format!("Try:\n  curl -s -H 'Authorization: Bearer {token}' http://{address}/v1/getEventMesh\n");
+    }
+    text
+}

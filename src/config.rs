@@ -1,0 +1,271 @@
+//! What the command line and the environment ask for, checked before anything runs.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::mesh::selector::LabelSelector;
+use crate::origins::kubernetes::convert::Converter;
+use crate::origins::manifests;
+
+/// Which events exist, who sends them, who consumes them: the event catalog of a Knative cluster or repository.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// What to log, as `level` or `target=level,…`
+    #[arg(long, global = true, env = "EVENTMESH_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// How to log
+    #[arg(long, global = true, env = "EVENTMESH_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the event mesh over HTTP
+    Serve(ServeArgs),
+    /// Say what is wrong with the mesh in a folder of manifests
+    #[command(after_help = "Exit code: 0 when nothing is found, 1 when something is, 2 when the check cannot run.")]
+    Check(CheckArgs),
+    /// Print the event mesh of a folder of manifests
+    Export(ExportArgs),
+    /// Print the API document (OpenAPI 3.1)
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+pub struct ManifestArgs {
+    /// Folders or files with Kubernetes manifests (.yaml, .yml, .json); may be repeated
+    #[arg(long, env = "EVENTMESH_MANIFESTS", num_args = 1.., value_name = "DIR")]
+    manifests: Vec<PathBuf>,
+    /// The namespace of an object that names none
+    #[arg(long, env = "EVENTMESH_DEFAULT_NAMESPACE", default_value = "default", value_name = "NAME")]
+    default_namespace: String,
+    /// The largest manifest file that is read, in bytes
+    #[arg(long, env = "EVENTMESH_MAX_MANIFEST_BYTES", default_value_t = 32 << 20, value_name = "BYTES")]
+    max_manifest_bytes: u64,
+    /// The label that holds the Backstage id of a subscriber
+    #[arg(long, env = "EVENTMESH_BACKSTAGE_LABEL", default_value = "backstage.io/kubernetes-id", value_name = "KEY")]
+    backstage_label: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    manifests: ManifestArgs,
+    /// Where to answer
+    #[arg(long, env = "EVENTMESH_LISTEN", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    listen: String,
+    /// Where to serve /livez, /readyz and /metrics
+    #[arg(long, env = "EVENTMESH_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_name = "HOST:PORT")]
+    admin_listen: String,
+    /// A file of tokens: one `name:sha256-hex-of-token[:namespace,…]` per line
+    #[arg(long, env = "EVENTMESH_TOKENS_FILE", value_name = "FILE", conflicts_with = "dev_token")]
+    tokens_file: Option<PathBuf>,
+    /// Make up a token and print it, for trying things out; only on a loopback address
+    #[arg(long, env = "EVENTMESH_DEV_TOKEN")]
+    dev_token: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    manifests: ManifestArgs,
+    /// How to print what is found
+    #[arg(long, default_value = "text")]
+    pub format: CheckFormat,
+    /// What makes the exit code 1
+    #[arg(long, default_value = "error", value_name = "SEVERITY")]
+    pub fail_on: FailOn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// A line each, for people
+    Text,
+    /// A JSON document, for programs
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Errors only
+    Error,
+    /// Errors and warnings
+    Warning,
+    /// Nothing
+    Never,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    manifests: ManifestArgs,
+    /// What to print
+    #[arg(long, default_value = "mesh")]
+    pub format: ExportFormat,
+    /// Only items with these labels
+    #[arg(long, value_name = "SELECTOR", default_value = "")]
+    label_selector: String,
+    /// Only items of this namespace; may be repeated
+    #[arg(long, value_name = "NAME")]
+    namespace: Vec<String>,
+    /// The owner of the entities in the format `backstage`
+    #[arg(long, value_name = "REF", default_value = "unknown")]
+    pub owner: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// The JSON of `GET /v1/getEventMesh`
+    Mesh,
+    /// A graph for Graphviz
+    Dot,
+    /// A flowchart for Mermaid
+    Mermaid,
+    /// Entities for a Backstage catalog (YAML)
+    Backstage,
+}
+
+/// A configuration that cannot work: what is wrong and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}\n{remedy}")]
+pub struct ConfigError {
+    what: String,
+    remedy: String,
+}
+
+impl ConfigError {
+    pub fn new(what: impl fmt::Display, remedy: impl fmt::Display) -> Self {
+        Self { what: what.to_string(), remedy: remedy.to_string() }
+    }
+}
+
+/// What `serve` runs with.
+#[derive(Debug)]
+pub struct Serve {
+    pub manifests: manifests::Options,
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub authenticator: Authenticator,
+}
+
+/// Who is let in. There is no way to let everybody in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Authenticator {
+    TokensFile(PathBuf),
+    DevToken,
+}
+
+impl ServeArgs {
+    /// # Errors
+    /// When it cannot work.
+    pub fn checked(self) -> Result<Serve, ConfigError> {
+        let listen = address("--listen", &self.listen)?;
+        let authenticator = match (self.tokens_file, self.dev_token) {
+            (Some(file), _) => Authenticator::TokensFile(file),
+            (None, true) if listen.ip().is_loopback() => Authenticator::DevToken,
+            (None, true) => {
+                return Err(ConfigError::new(
+                    format!("--dev-token is for loopback addresses only, and --listen is {listen}."),
+                    "Listen on 127.0.0.1, or give --tokens-file FILE.",
+                ));
+            }
+            (None, false) => {
+                return Err(ConfigError::new(
+                    "Nobody could ask: no authenticator is configured.",
+                    "Give --tokens-file FILE, or --dev-token to try it out on a loopback address.",
+                ));
+            }
+        };
+        Ok(Serve {
+            manifests: self.manifests.checked()?,
+            listen,
+            admin_listen: address("--admin-listen", &self.admin_listen)?,
+            authenticator,
+        })
+    }
+}
+
+impl CheckArgs {
+    /// # Errors
+    /// When it cannot work.
+    pub fn manifests(&self) -> Result<manifests::Options, ConfigError> {
+        self.manifests.checked()
+    }
+}
+
+impl ExportArgs {
+    /// # Errors
+    /// When it cannot work.
+    pub fn manifests(&self) -> Result<manifests::Options, ConfigError> {
+        self.manifests.checked()
+    }
+
+    /// # Errors
+    /// When it does not parse.
+    pub fn selection(&self) -> Result<crate::mesh::Selection, ConfigError> {
+        let labels = self.label_selector.parse().map_err(|error| {
+            ConfigError::new(format!("--label-selector: {error}."), "Write it as for kubectl, such as `team=orders`.")
+        })?;
+        Ok(crate::mesh::Selection { labels, namespaces: self.namespace.iter().cloned().collect::<BTreeSet<_>>() })
+    }
+}
+
+impl ManifestArgs {
+    fn checked(&self) -> Result<manifests::Options, ConfigError> {
+        if self.manifests.is_empty() {
+            return Err(ConfigError::new("There is nothing to read.", "Give --manifests DIR."));
+        }
+        for root in &self.manifests {
+            std::fs::metadata(root).map_err(|error| {
+                ConfigError::new(format!("--manifests {}: {error}.", root.display()), "Name a folder or file that is there.")
+            })?;
+        }
+        let is_key = self.backstage_label.parse::<LabelSelector>().is_ok_and(|it| it.to_string() == self.backstage_label);
+        if !is_key || self.backstage_label.is_empty() || self.backstage_label.contains(['!', '=', ',', ' ']) {
+            return Err(ConfigError::new(
+                format!("--backstage-label: `{}` is not a label key.", self.backstage_label),
+                "Use a key such as `backstage.io/kubernetes-id`.",
+            ));
+        }
+        if self.default_namespace.is_empty() {
+            return Err(ConfigError::new("--default-namespace is empty.", "Leave it out for `default`."));
+        }
+        Ok(manifests::Options {
+            roots: self.manifests.clone(),
+            default_namespace: self.default_namespace.clone(),
+            max_bytes: self.max_manifest_bytes,
+            converter: Converter { backstage_label: self.backstage_label.clone() },
+        })
+    }
+}
+
+fn address(flag: &str, text: &str) -> Result<SocketAddr, ConfigError> {
+    let remedy = "Give an address and a port, such as 127.0.0.1:8080.";
+    let mut found = text.to_socket_addrs().map_err(|error| ConfigError::new(format!("{flag} {text}: {error}."), remedy))?;
+    found.next().ok_or_else(|| ConfigError::new(format!("{flag} {text}: no address has this name."), remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}
