@@ -57,7 +57,9 @@ pub fn exit_code(failure: &anyhow::Error) -> u8 {
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("The result cannot be written"),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("The result cannot be written")
+        }
         _ => Ok(()),
     }
 }
@@ -74,14 +76,15 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let (feed, indexer, reader) = index::channel();
     let metrics = Metrics::default();
     let draining = Arc::new(AtomicBool::new(false));
-    let admin = Admin { reader: reader.clone(), metrics: metrics.clone(), draining: draining.clone() };
+    let (tell_problems, problems) = watch::channel(<_>::default());
+    let admin = Admin { reader: reader.clone(), metrics: metrics.clone(), problems, draining: draining.clone() };
     let access = Access::new(tokens_file.clone(), dev_token.as_deref().map(Token::new).as_ref());
     let api = Api { reader, access: Arc::new(access), bodies: Bodies::default() };
     let router = api::router(api, Edge::new(&process_prefix()?, metrics.observer()));
 
     let (stop, stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);
-    let origin = tokio::spawn(manifests::run(Manifests::new(config.manifests), feed));
+    let origin = tokio::spawn(manifests::run(Manifests::new(config.manifests), feed, tell_problems));
     let indexing = tokio::spawn(indexer.run());
     tokio::spawn(async move {
         if let Some(file) = tokens_file {
@@ -122,7 +125,8 @@ fn opened_tokens(authenticator: &Authenticator) -> Result<Option<Arc<TokensFile>
     match authenticator {
         Authenticator::TokensFile(path) => {
             let opened = TokensFile::open(path);
-            let file = opened.map_err(|error| ConfigError::new(format!("{error}."), "Mend the file, then start again."))?;
+            let file =
+                opened.map_err(|error| ConfigError::new(format!("{error}."), "Mend the file, then start again."))?;
             Ok(Some(Arc::new(file)))
         }
         Authenticator::DevToken => Ok(None),
@@ -138,9 +142,8 @@ fn process_prefix() -> anyhow::Result<String> {
 /// Goes to standard output, where it is read by people and is in no log.
 fn greeting(server: &Server, admin: &Server, dev_token: Option<&str>) -> String {
     let (address, admin) = (server.address(), admin.address());
-    let mut text = format!("Serving http://{address} (API at /docs; health and metrics at http://{admin})\n");
-    if let Some(token) = dev_token {
-        text += &format!("Try:\n  curl -s -H 'Authorization: Bearer {token}' http://{address}/v1/getEventMesh\n");
-    }
-    text
+    let trial = dev_token
+        .map(|token| format!("Try:\n  curl -s -H 'Authorization: Bearer {token}' http://{address}/v1/getEventMesh\n"));
+    let serving = format!("Serving http://{address} (API at /docs; health and metrics at http://{admin})\n");
+    serving + &trial.unwrap_or_default()
 }

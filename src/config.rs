@@ -232,10 +232,14 @@ impl ManifestArgs {
         }
         for root in &self.manifests {
             std::fs::metadata(root).map_err(|error| {
-                ConfigError::new(format!("--manifests {}: {error}.", root.display()), "Name a folder or file that is there.")
+                ConfigError::new(
+                    format!("--manifests {}: {error}.", root.display()),
+                    "Name a folder or file that is there.",
+                )
             })?;
         }
-        let is_key = self.backstage_label.parse::<LabelSelector>().is_ok_and(|it| it.to_string() == self.backstage_label);
+        let is_key =
+            self.backstage_label.parse::<LabelSelector>().is_ok_and(|it| it.to_string() == self.backstage_label);
         if !is_key || self.backstage_label.is_empty() || self.backstage_label.contains(['!', '=', ',', ' ']) {
             return Err(ConfigError::new(
                 format!("--backstage-label: `{}` is not a label key.", self.backstage_label),
@@ -256,7 +260,8 @@ impl ManifestArgs {
 
 fn address(flag: &str, text: &str) -> Result<SocketAddr, ConfigError> {
     let remedy = "Give an address and a port, such as 127.0.0.1:8080.";
-    let mut found = text.to_socket_addrs().map_err(|error| ConfigError::new(format!("{flag} {text}: {error}."), remedy))?;
+    let mut found =
+        text.to_socket_addrs().map_err(|error| ConfigError::new(format!("{flag} {text}: {error}."), remedy))?;
     found.next().ok_or_else(|| ConfigError::new(format!("{flag} {text}: no address has this name."), remedy))
 }
 

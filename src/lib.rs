@@ -11,6 +11,9 @@
 //! An origin reports facts; the one indexer links them and publishes immutable snapshots; a request turns its token into
 //! a grant, and `snapshot.view(&grant, …)` is the only way to read. No arrow points up or sideways.
 
+// What others write (manifests, tokens, requests) must never end the process.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
 pub mod cesql;
 pub mod mesh;
 

@@ -18,11 +18,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::api::edge::Observer;
 use crate::config::{ConfigError, LogFormat};
 use crate::index::Reader;
+use crate::origins::manifests::Problem;
 
 /// Sends logs to standard error, so that standard output is for results.
 ///
@@ -51,6 +53,7 @@ struct Inner {
     objects: Family<Kind, Gauge>,
     revision: Gauge<u64, AtomicU64>,
     complete: Gauge,
+    problems: Gauge<u64, AtomicU64>,
     /// The revision that the objects were last counted at.
     counted: Mutex<Option<u64>>,
 }
@@ -81,15 +84,29 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("eventmesh");
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
         let (requests, objects) = (Family::default(), Family::default());
-        let (revision, complete) = (Gauge::default(), Gauge::default());
+        let (revision, complete, problems) = (Gauge::default(), Gauge::default(), Gauge::<u64, AtomicU64>::default());
         registry.register("http_requests", "Answers by route, method and status", requests.clone());
-        registry.register_with_unit("http_request_duration", "Time until an answer begins", Unit::Seconds, durations.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time until an answer begins",
+            Unit::Seconds,
+            durations.clone(),
+        );
         registry.register("objects", "Objects in the catalog by kind", objects.clone());
-        registry.register("snapshot_revision", "Revision of the current snapshot; grows with each change", revision.clone());
+        registry.register(
+            "snapshot_revision",
+            "Revision of the current snapshot; grows with each change",
+            revision.clone(),
+        );
         registry.register("complete", "1 when the catalog is complete and answers are given", complete.clone());
+        registry.register(
+            "manifest_problems",
+            "What is wrong with the manifests; see /readyz?verbose",
+            problems.clone(),
+        );
         registry.register("build", "Build", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         let counted = Mutex::default();
-        Self(Arc::new(Inner { registry, requests, durations, objects, revision, complete, counted }))
+        Self(Arc::new(Inner { registry, requests, durations, objects, revision, complete, problems, counted }))
     }
 }
 
@@ -107,7 +124,8 @@ impl Metrics {
         })
     }
 
-    fn text(&self, reader: &Reader) -> Result<String, std::fmt::Error> {
+    fn text(&self, reader: &Reader, problems: usize) -> Result<String, std::fmt::Error> {
+        self.0.problems.set(problems as u64);
         let snapshot = reader.latest();
         self.0.revision.set(snapshot.revision());
         self.0.complete.set(snapshot.is_complete().into());
@@ -135,6 +153,8 @@ impl Metrics {
 pub struct Admin {
     pub reader: Reader,
     pub metrics: Metrics,
+    /// What is wrong with the manifests.
+    pub problems: watch::Receiver<Arc<[Problem]>>,
     /// The service is about to end and should get no more requests.
     pub draining: Arc<AtomicBool>,
 }
@@ -159,13 +179,17 @@ async fn readiness(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (St
             let _ = writeln!(text, "[{}] {check}", if holds { '+' } else { '-' });
         }
         let _ = writeln!(text, "revision {}, {} objects", snapshot.revision(), snapshot.entries().count());
+        for problem in admin.problems.borrow().iter() {
+            let _ = writeln!(text, "[!] {problem}");
+        }
     }
     let _ = writeln!(text, "{}", if ready { "ok" } else { "not ready" });
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    match admin.metrics.text(&admin.reader) {
+    let problems = admin.problems.borrow().len();
+    match admin.metrics.text(&admin.reader, problems) {
         Ok(text) => {
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, content_type)], text).into_response()

@@ -44,35 +44,21 @@ enum Described {
 struct Template(String, String);
 
 fn if_possible(possible: bool) -> Verdict {
-    if possible {
-        Verdict::Possible
-    } else {
-        Verdict::Never
-    }
+    if possible { Verdict::Possible } else { Verdict::Never }
 }
 
 impl PartialText for Template {
     fn equals(&self, text: &str) -> Verdict {
         let Template(head, tail) = self;
-        if_possible(
-            text.len() > head.len() + tail.len() && text.starts_with(head) && text.ends_with(tail),
-        )
+        if_possible(text.len() > head.len() + tail.len() && text.starts_with(head) && text.ends_with(tail))
     }
 
     fn starts_with(&self, prefix: &str) -> Verdict {
-        if self.0.starts_with(prefix) {
-            Verdict::Definite
-        } else {
-            if_possible(prefix.starts_with(&self.0))
-        }
+        if self.0.starts_with(prefix) { Verdict::Definite } else { if_possible(prefix.starts_with(&self.0)) }
     }
 
     fn ends_with(&self, suffix: &str) -> Verdict {
-        if self.1.ends_with(suffix) {
-            Verdict::Definite
-        } else {
-            if_possible(suffix.ends_with(&self.1))
-        }
+        if self.1.ends_with(suffix) { Verdict::Definite } else { if_possible(suffix.ends_with(&self.1)) }
     }
 }
 
@@ -82,10 +68,7 @@ struct World(BTreeMap<&'static str, Fact>);
 impl Attributes for World {
     fn attribute(&self, name: &str) -> Attribute<'_> {
         let Some(Fact { certain, value }) = self.0.get(name) else {
-            return Attribute {
-                certain: false,
-                value: Known::Anything,
-            };
+            return Attribute { certain: false, value: Known::Anything };
         };
         let value = match value {
             Described::Literal(text) => Known::Literal(text),
@@ -93,9 +76,6 @@ impl Attributes for World {
             Described::AnyText => Known::AnyText,
             Described::Anything => Known::Anything,
         };
-        Attribute {
-            certain: *certain,
-            value,
-        }
+        Attribute { certain: *certain, value }
     }
 }

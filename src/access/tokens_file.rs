@@ -92,7 +92,7 @@ fn load(path: &Path) -> Result<Vec<Entry>, TokensFileError> {
 #[cfg(unix)]
 fn refuse_exposed(path: &Path, metadata: &fs::Metadata) -> Result<(), TokensFileError> {
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
-    if mode & 0o007 == 0 { Ok(()) } else { Err(TokensFileError::Exposed(path.into(), mode)) }
+    if mode.is_multiple_of(0o10) { Ok(()) } else { Err(TokensFileError::Exposed(path.into(), mode)) }
 }
 
 #[cfg(not(unix))]
@@ -105,7 +105,8 @@ fn entry(line: &str) -> Result<Entry, &'static str> {
     let mut fields = line.splitn(3, ':');
     let name = fields.next().map(str::trim).filter(|it| !it.is_empty()).ok_or("the name is missing")?;
     let hex = fields.next().map(str::trim).ok_or("expected `name:sha256-hex-of-token[:namespace,…]`")?;
-    let digest = TokenDigest::from_hex(hex).ok_or("the second field is not 64 hexadecimal digits; it is the SHA-256 of the token, not the token")?;
+    let digest = TokenDigest::from_hex(hex)
+        .ok_or("the second field is not 64 hexadecimal digits; it is the SHA-256 of the token, not the token")?;
     let namespaces = fields.next().map(namespaces).transpose()?;
     Ok(Entry { digest, identity: Identity::within(name, namespaces) })
 }
@@ -113,7 +114,11 @@ fn entry(line: &str) -> Result<Entry, &'static str> {
 fn namespaces(field: &str) -> Result<BTreeSet<String>, &'static str> {
     let namespaces: BTreeSet<_> = field.split(',').map(|it| it.trim().to_owned()).collect();
     // A colon with nothing behind it might mean none or all: better to ask.
-    if namespaces.contains("") { Err("a namespace is empty; leave the last colon out to allow all") } else { Ok(namespaces) }
+    if namespaces.contains("") {
+        Err("a namespace is empty; leave the last colon out to allow all")
+    } else {
+        Ok(namespaces)
+    }
 }
 
 #[cfg(test)]
@@ -123,10 +128,19 @@ mod tests {
     #[test]
     fn lines_that_cannot_be_right_are_refused_without_repeating_them() {
         let hex = "a".repeat(64);
-        for good in [format!("ci:{hex}"), format!("ci:{hex}:shop"), format!(" ci : {} : shop, logistics ", hex.to_uppercase())] {
+        for good in
+            [format!("ci:{hex}"), format!("ci:{hex}:shop"), format!(" ci : {} : shop, logistics ", hex.to_uppercase())]
+        {
             assert!(entry(&good).is_ok(), "{good}");
         }
-        for bad in ["ci".into(), "ci:secret".into(), format!(":{hex}"), format!("ci:{hex}:"), format!("ci:{hex}:a,,b"), format!("ci:{}é", "a".repeat(62))] {
+        for bad in [
+            "ci".into(),
+            "ci:secret".into(),
+            format!(":{hex}"),
+            format!("ci:{hex}:"),
+            format!("ci:{hex}:a,,b"),
+            format!("ci:{}é", "a".repeat(62)),
+        ] {
             let message = entry(&bad).err().unwrap_or_else(|| panic!("{bad} is refused"));
             assert!(!message.contains("secret"), "{message}");
         }

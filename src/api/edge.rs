@@ -46,7 +46,8 @@ impl Edge {
 
     /// The caller's id for the request when there is a sensible one, else one of ours.
     fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
-        let sensible = |it: &&HeaderValue| (1..=128).contains(&it.len()) && it.as_bytes().iter().all(u8::is_ascii_graphic);
+        let sensible =
+            |it: &&HeaderValue| (1..=128).contains(&it.len()) && it.as_bytes().iter().all(u8::is_ascii_graphic);
         if let Some(given) = headers.get(REQUEST_ID).filter(sensible) {
             return given.clone();
         }

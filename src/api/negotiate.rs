@@ -111,7 +111,7 @@ fn thousandths(weight: &str) -> u16 {
 mod tests {
     use super::*;
 
-    fn headers(name: HeaderName, lines: &[&str]) -> HeaderMap {
+    fn headers(name: &HeaderName, lines: &[&str]) -> HeaderMap {
         lines.iter().map(|line| (name.clone(), line.parse().unwrap())).collect()
     }
 
@@ -135,7 +135,7 @@ mod tests {
             (&["br;q=abc"], Some(Identity)),
         ];
         for (lines, expected) in cases {
-            assert_eq!(Encoding::negotiate(&headers(header::ACCEPT_ENCODING, lines)), expected, "{lines:?}");
+            assert_eq!(Encoding::negotiate(&headers(&header::ACCEPT_ENCODING, lines)), expected, "{lines:?}");
         }
     }
 
@@ -150,7 +150,7 @@ mod tests {
             ("application/json;q=0, */*", false),
         ];
         for (line, expected) in cases {
-            assert_eq!(accepts_json(&headers(header::ACCEPT, &[line])), expected, "{line}");
+            assert_eq!(accepts_json(&headers(&header::ACCEPT, &[line])), expected, "{line}");
         }
         assert!(accepts_json(&HeaderMap::new()));
     }
@@ -169,7 +169,7 @@ mod tests {
             (&["\"abc-lzw\""], false),
         ];
         for (lines, expected) in cases {
-            assert_eq!(has_already(&headers(header::IF_NONE_MATCH, lines), "abc"), expected, "{lines:?}");
+            assert_eq!(has_already(&headers(&header::IF_NONE_MATCH, lines), "abc"), expected, "{lines:?}");
         }
         assert!(!has_already(&HeaderMap::new(), "abc"));
     }

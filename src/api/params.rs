@@ -28,12 +28,16 @@ impl<S: Sync> FromRequestParts<S> for Selected {
                     labels = Some(parsed);
                 }
                 "labelSelector" => {
-                    return Err(ApiError::Query("labelSelector is given twice; join the requirements by a comma.".into()));
+                    return Err(ApiError::Query(
+                        "labelSelector is given twice; join the requirements by a comma.".into(),
+                    ));
                 }
                 "namespace" if is_namespace(&value) => {
                     namespaces.insert(value);
                 }
-                "namespace" => return Err(ApiError::Query(format!("namespace: `{value}` is not the name of a namespace."))),
+                "namespace" => {
+                    return Err(ApiError::Query(format!("namespace: `{value}` is not the name of a namespace.")));
+                }
                 other => {
                     let known = "known are `labelSelector` and `namespace`";
                     return Err(ApiError::Query(format!("`{other}` is not a parameter; {known}.")));

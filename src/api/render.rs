@@ -25,7 +25,7 @@ const MAX_FRAGMENTS: u64 = 128 << 20;
 /// How many bytes of bodies are kept, about.
 const MAX_BODIES: u64 = 512 << 20;
 /// How long what nobody asks for is kept.
-const MAX_IDLE: Duration = Duration::from_secs(600);
+const MAX_IDLE: Duration = Duration::from_mins(10);
 /// A body larger than this is compressed away from the threads that answer.
 const LARGE: usize = 64 << 10;
 

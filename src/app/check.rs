@@ -79,9 +79,8 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let mut text: String = self.diagnostics.iter().map(Found::line).collect();
-        text += &format!("{} errors, {} warnings in {} files\n", self.errors, self.warnings, self.files);
-        text
+        let lines: String = self.diagnostics.iter().map(Found::line).collect();
+        format!("{lines}{} errors, {} warnings in {} files\n", self.errors, self.warnings, self.files)
     }
 }
 
@@ -100,7 +99,13 @@ impl Found {
         }
     }
 
-    fn about(object: &ObjectRef, place: Option<&Place>, severity: Severity, code: &'static str, message: String) -> Self {
+    fn about(
+        object: &ObjectRef,
+        place: Option<&Place>,
+        severity: Severity,
+        code: &'static str,
+        message: String,
+    ) -> Self {
         Self {
             severity: if severity == Severity::Error { ERROR } else { WARNING },
             code,

@@ -36,7 +36,10 @@ impl Server {
     /// When nobody can listen there.
     pub async fn bind(flag: &str, address: SocketAddr) -> Result<Self, ConfigError> {
         let failed = |error: std::io::Error| {
-            ConfigError::new(format!("{flag} {address}: {error}."), "Choose an address of this machine and a free port.")
+            ConfigError::new(
+                format!("{flag} {address}: {error}."),
+                "Choose an address of this machine and a free port.",
+            )
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;

@@ -43,9 +43,7 @@ fn outcomes<'a>(node: &Node, attributes: &'a dyn Attributes) -> Set<'a> {
         Node::Call { name, arguments } => call(name, arguments, attributes),
         Node::Chain { first, steps } => {
             let first = outcomes(first, attributes);
-            steps
-                .iter()
-                .fold(first, |left, step| apply(&left, step, attributes))
+            steps.iter().fold(first, |left, step| apply(&left, step, attributes))
         }
         Node::Logic { first, rest } => logic(first, rest, attributes),
     }
@@ -57,9 +55,7 @@ fn attribute<'a>(name: &str, attributes: &'a dyn Attributes) -> Set<'a> {
         Known::Literal(text) => Value::String(text.to_owned()).into(),
         Known::Partial(text) => Atom::Text(text).into(),
         Known::AnyText => Set::any(Type::String),
-        Known::Anything => Set::any(Type::Boolean)
-            .or(Set::any(Type::Integer))
-            .or(Set::any(Type::String)),
+        Known::Anything => Set::any(Type::Boolean).or(Set::any(Type::Integer)).or(Set::any(Type::String)),
     };
     value.or_error((!attribute.certain).then_some(ErrorKind::MissingAttribute))
 }
@@ -83,10 +79,7 @@ fn apply<'a>(left: &Set<'a>, step: &Step, attributes: &'a dyn Attributes) -> Set
             negate_if(*negated, matches)
         }
         Step::In { negated, set } => {
-            let set: Vec<Set<'a>> = set
-                .iter()
-                .map(|element| outcomes(element, attributes))
-                .collect();
+            let set: Vec<Set<'a>> = set.iter().map(|element| outcomes(element, attributes)).collect();
             negate_if(*negated, left.then(|value| is_in(value, &set)))
         }
     }
@@ -106,8 +99,7 @@ fn arithmetic<'a>(operator: Arithmetic, left: &Atom<'a>, right: &Atom<'a>) -> Se
     if let (Atom::Exactly(left), Atom::Exactly(right)) = (left, right) {
         return operators::arithmetic(operator, left, right).into();
     }
-    cast(left, Type::Integer)
-        .then(|_| cast(right, Type::Integer).then(|right| any_result(operator, right)))
+    cast(left, Type::Integer).then(|_| cast(right, Type::Integer).then(|right| any_result(operator, right)))
 }
 
 /// The results for any left operand. Whether there is one depends on the right operand alone.
@@ -129,20 +121,16 @@ fn compare<'a>(operator: Comparison, left: &Atom<'a>, right: &Atom<'a>) -> Set<'
     match operator {
         Comparison::Equal => cast(left, right.kind()).then(|left| equal(left, right)),
         Comparison::NotEqual => not(&cast(left, right.kind()).then(|left| equal(left, right))),
-        Comparison::Less
-        | Comparison::LessOrEqual
-        | Comparison::Greater
-        | Comparison::GreaterOrEqual => cast(left, Type::Integer)
-            .then(|_| cast(right, Type::Integer).then(|_| Verdict::Possible.into())),
+        Comparison::Less | Comparison::LessOrEqual | Comparison::Greater | Comparison::GreaterOrEqual => {
+            cast(left, Type::Integer).then(|_| cast(right, Type::Integer).then(|_| Verdict::Possible.into()))
+        }
     }
 }
 
 /// Whether two values of one type are equal. `semantics.md` 4.2.
 fn equal<'a>(one: &Atom<'a>, another: &Atom<'a>) -> Set<'a> {
     match (one, another) {
-        (Atom::Exactly(one), Atom::Exactly(another)) => {
-            operators::compare(Comparison::Equal, one, another).into()
-        }
+        (Atom::Exactly(one), Atom::Exactly(another)) => operators::compare(Comparison::Equal, one, another).into(),
         (Atom::Text(unknown), Atom::Exactly(Value::String(text)))
         | (Atom::Exactly(Value::String(text)), Atom::Text(unknown)) => unknown.equals(text).into(),
         _ => Verdict::Possible.into(),
@@ -152,12 +140,10 @@ fn equal<'a>(one: &Atom<'a>, another: &Atom<'a>) -> Set<'a> {
 /// A set is searched from the left until an element is equal, as OR goes through its operands. Each element is cast to
 /// the type of the value, so it stands on the left. CESQL 1.0.0, section 3.7.
 fn is_in<'a>(value: &Atom<'a>, set: &[Set<'a>]) -> Set<'a> {
-    set.iter()
-        .rev()
-        .fold(Verdict::Never.into(), |rest, element| {
-            let found = element.then(|element| compare(Comparison::Equal, element, value));
-            connect(&found, Connective::Or, &rest)
-        })
+    set.iter().rev().fold(Verdict::Never.into(), |rest, element| {
+        let found = element.then(|element| compare(Comparison::Equal, element, value));
+        connect(&found, Connective::Or, &rest)
+    })
 }
 
 fn logic<'a>(first: &Node, rest: &[(Connective, Node)], attributes: &'a dyn Attributes) -> Set<'a> {
@@ -167,11 +153,7 @@ fn logic<'a>(first: &Node, rest: &[(Connective, Node)], attributes: &'a dyn Attr
         .rev()
         .map(|operand| outcomes(operand, attributes).then(|value| cast(value, Type::Boolean)));
     let last = operands.next().unwrap_or_default();
-    connectives
-        .zip(operands)
-        .fold(last, |right, (connective, left)| {
-            connect(&left, connective, &right)
-        })
+    connectives.zip(operands).fold(last, |right, (connective, left)| connect(&left, connective, &right))
 }
 
 /// The outcomes of two sets of booleans, joined: the right one counts only where the left one does not decide.
@@ -201,13 +183,8 @@ fn call<'a>(name: &str, arguments: &[Node], attributes: &'a dyn Attributes) -> S
         Ok(function) => function,
         Err(error) => return error.into(),
     };
-    let arguments: Vec<Set<'a>> = arguments
-        .iter()
-        .map(|argument| outcomes(argument, attributes))
-        .collect();
-    let errors = arguments
-        .iter()
-        .flat_map(|argument| argument.errors.iter().copied());
+    let arguments: Vec<Set<'a>> = arguments.iter().map(|argument| outcomes(argument, attributes)).collect();
+    let errors = arguments.iter().flat_map(|argument| argument.errors.iter().copied());
     let result = match constants(&arguments) {
         Some(values) => function.call(&values).into(),
         None => any_call(function, &arguments),
@@ -218,20 +195,16 @@ fn call<'a>(name: &str, arguments: &[Node], attributes: &'a dyn Attributes) -> S
 fn any_call<'a>(function: &Function, arguments: &[Set<'a>]) -> Set<'a> {
     let result = Set::any(function.returns).or_error(function.fails);
     let arguments = arguments.iter().zip(function.parameters());
-    arguments.fold(result, |result, (argument, kind)| {
-        argument.then(|value| cast(value, kind).then(|_| result.clone()))
-    })
+    arguments.fold(result, |result, (argument, kind)| argument.then(|value| cast(value, kind).then(|_| result.clone())))
 }
 
 /// The one value of each argument, if each has one, and together they are no longer than an expression may be: repeated
 /// mentions of a long attribute must not add up.
 fn constants(arguments: &[Set<'_>]) -> Option<Vec<Value>> {
-    let values = arguments
-        .iter()
-        .map(|argument| match argument.atoms.as_slice() {
-            [Atom::Exactly(value)] => Some(value),
-            _ => None,
-        });
+    let values = arguments.iter().map(|argument| match argument.atoms.as_slice() {
+        [Atom::Exactly(value)] => Some(value),
+        _ => None,
+    });
     let values: Vec<&Value> = values.collect::<Option<_>>()?;
     let length: usize = values.iter().map(|value| value.text().len()).sum();
     (length <= MAX_LENGTH).then(|| values.into_iter().cloned().collect())

@@ -29,20 +29,16 @@ fn evaluate(node: &Node, event: &dyn Event) -> Result<Value, Failure> {
         Node::Literal(value) => Ok(value.clone()),
         Node::Attribute(name) => Ok(event.attribute(name).ok_or(ErrorKind::MissingAttribute)?),
         Node::Exists(name) => Ok(Value::Boolean(event.attribute(name).is_some())),
-        Node::Not(operand) => unary(operators::not, operand, event)
-            .map_err(|failure| failure.returning(Type::Boolean)),
-        Node::Negate(operand) => unary(operators::negate, operand, event)
-            .map_err(|failure| failure.returning(Type::Integer)),
+        Node::Not(operand) => unary(operators::not, operand, event).map_err(|failure| failure.returning(Type::Boolean)),
+        Node::Negate(operand) => {
+            unary(operators::negate, operand, event).map_err(|failure| failure.returning(Type::Integer))
+        }
         Node::Call { name, arguments } => call(name, arguments, event),
-        Node::Chain { first, steps } => {
-            chain(first, steps, event).map_err(|failure| match steps.last() {
-                Some(last) => failure.returning(last.returns()),
-                None => failure,
-            })
-        }
-        Node::Logic { first, rest } => {
-            logic(first, rest, event).map_err(|failure| failure.returning(Type::Boolean))
-        }
+        Node::Chain { first, steps } => chain(first, steps, event).map_err(|failure| match steps.last() {
+            Some(last) => failure.returning(last.returns()),
+            None => failure,
+        }),
+        Node::Logic { first, rest } => logic(first, rest, event).map_err(|failure| failure.returning(Type::Boolean)),
     }
 }
 
@@ -57,9 +53,8 @@ fn unary(
 fn call(name: &str, arguments: &[Node], event: &dyn Event) -> Result<Value, Failure> {
     let function = functions::find(name, arguments.len())?;
     let values = arguments.iter().map(|argument| evaluate(argument, event));
-    let values: Vec<Value> = values
-        .collect::<Result<_, _>>()
-        .map_err(|failure: Failure| failure.returning(function.returns))?;
+    let values: Vec<Value> =
+        values.collect::<Result<_, _>>().map_err(|failure: Failure| failure.returning(function.returns))?;
     function.call(&values)
 }
 

@@ -30,10 +30,8 @@ static FUNCTIONS: [Function; 14] = [
     fixed("LOWER", &[STRING], STRING, lower),
     fixed("RIGHT", &[STRING, INTEGER], STRING, right).failing(ErrorKind::FunctionEvaluation),
     fixed("STRING", &[STRING], STRING, identity),
-    fixed("SUBSTRING", &[STRING, INTEGER], STRING, substring)
-        .failing(ErrorKind::FunctionEvaluation),
-    fixed("SUBSTRING", &[STRING, INTEGER, INTEGER], STRING, substring)
-        .failing(ErrorKind::FunctionEvaluation),
+    fixed("SUBSTRING", &[STRING, INTEGER], STRING, substring).failing(ErrorKind::FunctionEvaluation),
+    fixed("SUBSTRING", &[STRING, INTEGER, INTEGER], STRING, substring).failing(ErrorKind::FunctionEvaluation),
     fixed("TRIM", &[STRING], STRING, trim),
     fixed("UPPER", &[STRING], STRING, upper),
 ];
@@ -44,14 +42,7 @@ const fn fixed(
     returns: Type,
     run: fn(&[Value]) -> Outcome,
 ) -> Function {
-    Function {
-        name,
-        parameters,
-        rest: None,
-        returns,
-        fails: None,
-        run,
-    }
+    Function { name, parameters, rest: None, returns, fails: None, run }
 }
 
 const fn variadic(
@@ -61,14 +52,7 @@ const fn variadic(
     returns: Type,
     run: fn(&[Value]) -> Outcome,
 ) -> Function {
-    Function {
-        name,
-        parameters,
-        rest: Some(rest),
-        returns,
-        fails: None,
-        run,
-    }
+    Function { name, parameters, rest: Some(rest), returns, fails: None, run }
 }
 
 /// The function that takes this number of arguments. The name is in upper case.
@@ -79,21 +63,14 @@ const fn variadic(
 pub(super) fn find(name: &str, arguments: usize) -> Result<&'static Function, ErrorKind> {
     let accepts = |function: &&Function| {
         let fixed = function.parameters.len();
-        function.name == name
-            && (fixed == arguments || function.rest.is_some() && fixed < arguments)
+        function.name == name && (fixed == arguments || function.rest.is_some() && fixed < arguments)
     };
-    FUNCTIONS
-        .iter()
-        .find(accepts)
-        .ok_or(ErrorKind::MissingFunction)
+    FUNCTIONS.iter().find(accepts).ok_or(ErrorKind::MissingFunction)
 }
 
 impl Function {
     const fn failing(self, error: ErrorKind) -> Function {
-        Function {
-            fails: Some(error),
-            ..self
-        }
+        Function { fails: Some(error), ..self }
     }
 
     /// The types of the parameters, without end if there is a rest.
@@ -104,13 +81,9 @@ impl Function {
 
     /// Casts the arguments to the types of the parameters and calls the function.
     pub(super) fn call(&self, arguments: &[Value]) -> Outcome {
-        let cast = arguments
-            .iter()
-            .zip(self.parameters())
-            .map(|(argument, kind)| argument.cast(kind));
-        let cast: Vec<Value> = cast
-            .collect::<Result<_, _>>()
-            .map_err(|error| Failure::from(error).returning(self.returns))?;
+        let cast = arguments.iter().zip(self.parameters()).map(|(argument, kind)| argument.cast(kind));
+        let cast: Vec<Value> =
+            cast.collect::<Result<_, _>>().map_err(|error| Failure::from(error).returning(self.returns))?;
         (self.run)(&cast)
     }
 }
@@ -139,19 +112,14 @@ fn abs(arguments: &[Value]) -> Outcome {
     let [Value::Integer(integer)] = arguments else {
         return mismatch();
     };
-    integer.checked_abs().map(Value::Integer).ok_or(Failure {
-        value: Value::Integer(i32::MAX),
-        error: ErrorKind::Math,
-    })
+    integer.checked_abs().map(Value::Integer).ok_or(Failure { value: Value::Integer(i32::MAX), error: ErrorKind::Math })
 }
 
 fn length(arguments: &[Value]) -> Outcome {
     let [Value::String(text)] = arguments else {
         return mismatch();
     };
-    Ok(Value::Integer(
-        i32::try_from(text.chars().count()).unwrap_or(i32::MAX),
-    ))
+    Ok(Value::Integer(i32::try_from(text.chars().count()).unwrap_or(i32::MAX)))
 }
 
 fn concat(arguments: &[Value]) -> Outcome {
@@ -206,11 +174,7 @@ fn right(arguments: &[Value]) -> Outcome {
 fn substring(arguments: &[Value]) -> Outcome {
     let (text, position, count) = match arguments {
         [Value::String(text), Value::Integer(position)] => (text, *position, i32::MAX),
-        [
-            Value::String(text),
-            Value::Integer(position),
-            Value::Integer(count),
-        ] => (text, *position, *count),
+        [Value::String(text), Value::Integer(position), Value::Integer(count)] => (text, *position, *count),
         _ => return mismatch(),
     };
     // Before any error: the specification lets position 0 and a negative length collide, the Go SDK looks here first.
@@ -219,26 +183,15 @@ fn substring(arguments: &[Value]) -> Outcome {
     }
     let before = characters_before(position, text.chars().count()).ok_or_else(|| evaluation(""))?;
     let count = usize::try_from(count).map_err(|_| evaluation(""))?;
-    Ok(Value::String(
-        text.chars().skip(before).take(count).collect(),
-    ))
+    Ok(Value::String(text.chars().skip(before).take(count).collect()))
 }
 
 /// How many characters stand before a position that counts from 1, or from the end down from -1.
 fn characters_before(position: i32, length: usize) -> Option<usize> {
-    let distance = usize::try_from(position.unsigned_abs())
-        .ok()
-        .filter(|distance| *distance <= length)?;
-    if position > 0 {
-        distance.checked_sub(1)
-    } else {
-        length.checked_sub(distance)
-    }
+    let distance = usize::try_from(position.unsigned_abs()).ok().filter(|distance| *distance <= length)?;
+    if position > 0 { distance.checked_sub(1) } else { length.checked_sub(distance) }
 }
 
 fn evaluation(text: &str) -> Failure {
-    Failure {
-        value: Value::String(text.to_owned()),
-        error: ErrorKind::FunctionEvaluation,
-    }
+    Failure { value: Value::String(text.to_owned()), error: ErrorKind::FunctionEvaluation }
 }

@@ -13,10 +13,7 @@ pub struct ParseError {
 impl ParseError {
     pub(super) fn new(text: &str, offset: usize, message: String) -> ParseError {
         let before = text.get(..offset).unwrap_or(text);
-        ParseError {
-            column: before.chars().count() + 1,
-            message,
-        }
+        ParseError { column: before.chars().count() + 1, message }
     }
 
     /// Where in the text, in characters, from 1.
@@ -70,11 +67,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ParseError> {
             ParseError::new(text, offset, message)
         })?;
         let (token, after) = rest.split_at(length);
-        tokens.push(Token {
-            kind,
-            text: token,
-            offset,
-        });
+        tokens.push(Token { kind, text: token, offset });
         rest = skip_blanks(after);
     }
     Ok(tokens)
@@ -93,10 +86,7 @@ fn token(rest: &str) -> Option<(Kind, usize)> {
             Some((Kind::Integer, 1 + run(digits, u8::is_ascii_digit)))
         }
         [b'<', b'=' | b'>', ..] | [b'>' | b'!', b'=', ..] => Some((Kind::Symbol, 2)),
-        [
-            b'(' | b')' | b',' | b'*' | b'/' | b'%' | b'+' | b'-' | b'=' | b'<' | b'>',
-            ..,
-        ] => Some((Kind::Symbol, 1)),
+        [b'(' | b')' | b',' | b'*' | b'/' | b'%' | b'+' | b'-' | b'=' | b'<' | b'>', ..] => Some((Kind::Symbol, 1)),
         [first, ..] if first.is_ascii_alphanumeric() => Some(word(rest.as_bytes())),
         _ => None,
     }
@@ -178,11 +168,7 @@ mod tests {
     use super::{quote, tokens, unquote};
 
     fn check(text: &str, expected: &[&str]) {
-        let found: Vec<_> = tokens(text)
-            .unwrap()
-            .into_iter()
-            .map(|token| token.text)
-            .collect();
+        let found: Vec<_> = tokens(text).unwrap().into_iter().map(|token| token.text).collect();
         assert_eq!(found, expected, "{text}");
     }
 
@@ -198,15 +184,7 @@ mod tests {
 
     #[test]
     fn quoting_is_the_reverse_of_unquoting() {
-        for literal in [
-            r"''",
-            r"'a\'b'",
-            r#""a'b\"c""#,
-            r#""\'""#,
-            r"'\\'",
-            r"'a''b'",
-            r"'\%\\\''",
-        ] {
+        for literal in [r"''", r"'a\'b'", r#""a'b\"c""#, r#""\'""#, r"'\\'", r"'a''b'", r"'\%\\\''"] {
             let text = unquote(literal);
             assert_eq!(unquote(&quote(&text)), text, "{literal}");
             assert_eq!(tokens(&quote(&text)).unwrap().len(), 1, "{literal}");

@@ -17,11 +17,7 @@ pub(super) fn negate(operand: &Value) -> Result<Value, ErrorKind> {
 
 /// The specification does not say what a sum, difference or product out of range is. The Go SDK wraps around, without
 /// an error, and so do we.
-pub(super) fn arithmetic(
-    operator: Arithmetic,
-    left: &Value,
-    right: &Value,
-) -> Result<Value, ErrorKind> {
+pub(super) fn arithmetic(operator: Arithmetic, left: &Value, right: &Value) -> Result<Value, ErrorKind> {
     let (left, right) = (left.integer()?, right.integer()?);
     let divides = matches!(operator, Arithmetic::Divide | Arithmetic::Remainder);
     if divides && right == 0 {
@@ -37,11 +33,7 @@ pub(super) fn arithmetic(
 }
 
 /// Equality casts the left operand to the type of the right one; an order is one of integers. CESQL 1.0.0, section 3.7.
-pub(super) fn compare(
-    operator: Comparison,
-    left: &Value,
-    right: &Value,
-) -> Result<Value, ErrorKind> {
+pub(super) fn compare(operator: Comparison, left: &Value, right: &Value) -> Result<Value, ErrorKind> {
     Ok(Value::Boolean(match operator {
         Comparison::Equal => left.cast(right.kind())? == *right,
         Comparison::NotEqual => left.cast(right.kind())? != *right,

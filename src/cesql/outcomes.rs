@@ -57,10 +57,7 @@ impl<'a> Set<'a> {
     /// The outcomes of both, with those of one type that differ made one.
     pub(super) fn or(mut self, other: Set<'a>) -> Set<'a> {
         for atom in other.atoms {
-            let joined = self
-                .atoms
-                .iter_mut()
-                .find_map(|mine| Some((mine.join(&atom)?, mine)));
+            let joined = self.atoms.iter_mut().find_map(|mine| Some((mine.join(&atom)?, mine)));
             match joined {
                 Some((joined, mine)) => *mine = joined,
                 None => self.atoms.push(atom),
@@ -78,9 +75,7 @@ impl<'a> Set<'a> {
     /// What follows from each of the values. The errors stay: evaluation ends at the first.
     pub(super) fn then(&self, next: impl Fn(&Atom<'a>) -> Set<'a>) -> Set<'a> {
         let errors = Set::default().or_error(self.errors.iter().copied());
-        self.atoms
-            .iter()
-            .fold(errors, |set, atom| set.or(next(atom)))
+        self.atoms.iter().fold(errors, |set, atom| set.or(next(atom)))
     }
 
     /// Whether an expression with these outcomes passes an event: only boolean true does, without any error.
@@ -96,10 +91,7 @@ impl<'a> Set<'a> {
 
 impl<'a> From<Atom<'a>> for Set<'a> {
     fn from(atom: Atom<'a>) -> Set<'a> {
-        Set {
-            atoms: vec![atom],
-            errors: BTreeSet::new(),
-        }
+        Set { atoms: vec![atom], errors: BTreeSet::new() }
     }
 }
 
@@ -166,11 +158,7 @@ impl From<Set<'_>> for Outcomes {
         let verdict = set.verdict();
         let mut values: Vec<Told> = set.atoms.into_iter().map(Told::from).collect();
         values.sort_unstable();
-        Outcomes {
-            verdict,
-            values,
-            errors: set.errors,
-        }
+        Outcomes { verdict, values, errors: set.errors }
     }
 }
 

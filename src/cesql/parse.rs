@@ -28,12 +28,7 @@ impl Expression {
             let message = format!("expected at most {MAX_LENGTH} bytes, found {}", text.len());
             return Err(ParseError::new(text, 0, message));
         }
-        let mut parser = Parser {
-            text,
-            tokens: tokens(text)?,
-            next: 0,
-            depth: 0,
-        };
+        let mut parser = Parser { text, tokens: tokens(text)?, next: 0, depth: 0 };
         let root = parser.expression()?;
         match parser.peek() {
             None => Ok(Expression { root }),
@@ -70,10 +65,7 @@ impl<'a> Parser<'a> {
         if rest.is_empty() {
             return Ok(first);
         }
-        Ok(Node::Logic {
-            first: Box::new(first),
-            rest,
-        })
+        Ok(Node::Logic { first: Box::new(first), rest })
     }
 
     /// An operand and all operators after it that are no looser than `loosest`.
@@ -86,10 +78,7 @@ impl<'a> Parser<'a> {
         if steps.is_empty() {
             return Ok(first);
         }
-        Ok(Node::Chain {
-            first: Box::new(first),
-            steps,
-        })
+        Ok(Node::Chain { first: Box::new(first), steps })
     }
 
     fn step(&mut self, loosest: Precedence) -> Result<Option<Step>, ParseError> {
@@ -101,9 +90,7 @@ impl<'a> Parser<'a> {
             let right = self.chain(Precedence::Comparison.tighter())?;
             return Ok(Some(Step::Compare(operator, right)));
         }
-        if let Some(operator) =
-            arithmetic(token).filter(|operator| operator.precedence() >= loosest)
-        {
+        if let Some(operator) = arithmetic(token).filter(|operator| operator.precedence() >= loosest) {
             self.next += 1;
             let right = self.chain(operator.precedence().tighter())?;
             return Ok(Some(Step::Arithmetic(operator, right)));
@@ -180,10 +167,7 @@ impl<'a> Parser<'a> {
         if self.followed_by_arguments(token) {
             self.next += 1;
             let arguments = self.arguments()?;
-            return Ok(Node::Call {
-                name: token.text.to_ascii_uppercase(),
-                arguments,
-            });
+            return Ok(Node::Call { name: token.text.to_ascii_uppercase(), arguments });
         }
         match literal(token) {
             Some(Ok(value)) => {
@@ -214,18 +198,10 @@ impl<'a> Parser<'a> {
 
     fn followed_by_arguments(&self, name: Token<'_>) -> bool {
         let letters = !name.text.bytes().any(|byte| byte.is_ascii_digit());
-        letters
-            && is_name(name)
-            && self
-                .tokens
-                .get(self.next + 1)
-                .is_some_and(|token| token.is("("))
+        letters && is_name(name) && self.tokens.get(self.next + 1).is_some_and(|token| token.is("("))
     }
 
-    fn nested<T>(
-        &mut self,
-        parse: impl FnOnce(&mut Self) -> Result<T, ParseError>,
-    ) -> Result<T, ParseError> {
+    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, ParseError>) -> Result<T, ParseError> {
         if self.depth == MAX_DEPTH {
             return Err(self.unexpected(&format!("at most {MAX_DEPTH} levels of nesting")));
         }
@@ -247,11 +223,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, word: &str, expected: &str) -> Result<(), ParseError> {
-        if self.take(word) {
-            Ok(())
-        } else {
-            Err(self.unexpected(expected))
-        }
+        if self.take(word) { Ok(()) } else { Err(self.unexpected(expected)) }
     }
 
     fn unexpected(&self, expected: &str) -> ParseError {
@@ -260,11 +232,7 @@ impl<'a> Parser<'a> {
             return ParseError::new(self.text, self.text.len(), message);
         };
         let found: String = token.text.chars().take(LONGEST_QUOTE).collect();
-        ParseError::new(
-            self.text,
-            token.offset,
-            format!("expected {expected}, found `{found}`"),
-        )
+        ParseError::new(self.text, token.offset, format!("expected {expected}, found `{found}`"))
     }
 }
 
@@ -280,17 +248,13 @@ fn literal(token: Token<'_>) -> Option<Result<Value, ()>> {
 }
 
 fn is_name(token: Token<'_>) -> bool {
-    const KEYWORDS: [&str; 9] = [
-        "AND", "OR", "XOR", "NOT", "LIKE", "EXISTS", "IN", "TRUE", "FALSE",
-    ];
+    const KEYWORDS: [&str; 9] = ["AND", "OR", "XOR", "NOT", "LIKE", "EXISTS", "IN", "TRUE", "FALSE"];
     token.kind == Kind::Word && !KEYWORDS.iter().any(|keyword| token.is(keyword))
 }
 
 fn connective(token: Token<'_>) -> Option<Connective> {
     let connectives = [Connective::And, Connective::Or, Connective::Xor];
-    connectives
-        .into_iter()
-        .find(|connective| token.is(&connective.to_string()))
+    connectives.into_iter().find(|connective| token.is(&connective.to_string()))
 }
 
 fn comparison(token: Token<'_>) -> Option<Comparison> {

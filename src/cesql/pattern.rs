@@ -31,11 +31,7 @@ impl Pattern {
             parts.push(match char {
                 '%' => Part::Run,
                 '_' => Part::Any,
-                '\\' => Part::One(
-                    chars
-                        .next_if(|next| matches!(next, '%' | '_'))
-                        .unwrap_or(char),
-                ),
+                '\\' => Part::One(chars.next_if(|next| matches!(next, '%' | '_')).unwrap_or(char)),
                 other => Part::One(other),
             });
         }
@@ -64,10 +60,7 @@ impl Pattern {
                 (Some(Part::Any), Some(_)) => {}
                 (Some(Part::One(expected)), Some(char)) if *expected == char => {}
                 // The last run takes one character more; without one there is nothing left to try.
-                _ => match retry
-                    .as_mut()
-                    .map(|(resume, from)| (*resume, from.next(), from.clone()))
-                {
+                _ => match retry.as_mut().map(|(resume, from)| (*resume, from.next(), from.clone())) {
                     Some((resume, Some(_), from)) => {
                         at = resume;
                         rest = from;
@@ -85,12 +78,7 @@ impl Pattern {
     pub(super) fn decide(&self, text: &dyn PartialText) -> Verdict {
         let fixed = |part: &Part| matches!(part, Part::One(_));
         let head = self.parts.iter().take_while(|part| fixed(part)).count();
-        let tail = self
-            .parts
-            .iter()
-            .rev()
-            .take_while(|part| fixed(part))
-            .count();
+        let tail = self.parts.iter().rev().take_while(|part| fixed(part)).count();
         if head == self.parts.len() {
             return text.equals(&fixed_text(&self.parts));
         }
@@ -100,8 +88,7 @@ impl Pattern {
 
         let starts = certain_if(before.is_empty(), || text.starts_with(&before));
         let ends = certain_if(after.is_empty(), || text.ends_with(&after));
-        let matches_between =
-            wildcards.iter().all(|part| *part == Part::Run) && !may_overlap(text, &before, &after);
+        let matches_between = wildcards.iter().all(|part| *part == Part::Run) && !may_overlap(text, &before, &after);
         match starts.min(ends) {
             Verdict::Definite if !matches_between => Verdict::Possible,
             verdict => verdict,
@@ -110,11 +97,7 @@ impl Pattern {
 }
 
 fn certain_if(certain: bool, otherwise: impl FnOnce() -> Verdict) -> Verdict {
-    if certain {
-        Verdict::Definite
-    } else {
-        otherwise()
-    }
+    if certain { Verdict::Definite } else { otherwise() }
 }
 
 fn fixed_text(parts: &[Part]) -> String {
@@ -159,11 +142,7 @@ mod tests {
     }
 
     fn definite_if(holds: bool) -> Verdict {
-        if holds {
-            Verdict::Definite
-        } else {
-            Verdict::Never
-        }
+        if holds { Verdict::Definite } else { Verdict::Never }
     }
 
     #[test]

@@ -105,9 +105,7 @@ impl Arithmetic {
     pub(super) fn precedence(self) -> Precedence {
         match self {
             Arithmetic::Add | Arithmetic::Subtract => Precedence::Additive,
-            Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Remainder => {
-                Precedence::Multiplicative
-            }
+            Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Remainder => Precedence::Multiplicative,
         }
     }
 }
@@ -134,11 +132,7 @@ impl Node {
     fn precedence(&self) -> Precedence {
         match self {
             Node::Logic { .. } => Precedence::Logic,
-            Node::Chain { steps, .. } => steps
-                .iter()
-                .map(Step::precedence)
-                .min()
-                .unwrap_or(Precedence::Unary),
+            Node::Chain { steps, .. } => steps.iter().map(Step::precedence).min().unwrap_or(Precedence::Unary),
             _ => Precedence::Unary,
         }
     }
@@ -170,9 +164,7 @@ impl fmt::Display for Node {
             Node::Logic { first, rest } => {
                 let loosest = Precedence::Logic.tighter();
                 Operand(first, loosest).fmt(f)?;
-                rest.iter().try_for_each(|(connective, node)| {
-                    write!(f, " {connective} {}", Operand(node, loosest))
-                })
+                rest.iter().try_for_each(|(connective, node)| write!(f, " {connective} {}", Operand(node, loosest)))
             }
         }
     }
@@ -199,11 +191,7 @@ struct Operand<'a>(&'a Node, Precedence);
 impl fmt::Display for Operand<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Operand(node, loosest) = self;
-        if node.precedence() < *loosest {
-            write!(f, "({node})")
-        } else {
-            node.fmt(f)
-        }
+        if node.precedence() < *loosest { write!(f, "({node})") } else { node.fmt(f) }
     }
 }
 

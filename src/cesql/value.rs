@@ -131,20 +131,14 @@ pub struct Failure {
 impl Failure {
     /// The same error, in an operator or a function that returns `kind`.
     pub(super) fn returning(self, kind: Type) -> Failure {
-        Failure {
-            value: kind.zero(),
-            ..self
-        }
+        Failure { value: kind.zero(), ..self }
     }
 }
 
 /// "Where the return type cannot be determined, assume Boolean": CESQL 1.0.0, section 3.2.
 impl From<ErrorKind> for Failure {
     fn from(error: ErrorKind) -> Failure {
-        Failure {
-            value: Type::Boolean.zero(),
-            error,
-        }
+        Failure { value: Type::Boolean.zero(), error }
     }
 }
 

@@ -8,8 +8,7 @@ use crate::cesql::{self, Known};
 /// Attributes that every CloudEvent has, however they are declared.
 const REQUIRED: [&str; 4] = ["type", "source", "id", "specversion"];
 /// Attributes of the CloudEvents specification whose value is always a text.
-const TEXTS: [&str; 8] =
-    ["type", "source", "id", "specversion", "subject", "time", "datacontenttype", "dataschema"];
+const TEXTS: [&str; 8] = ["type", "source", "id", "specversion", "subject", "time", "datacontenttype", "dataschema"];
 
 /// The declared attributes, sorted by name, each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -119,7 +119,9 @@ fn findings(snapshot: &Snapshot, entry: &Entry) -> Vec<Finding> {
         findings.extend(subscription.conduit.is_none().then_some(Finding::NoConduit));
         findings.extend(subscriber(snapshot, subscription));
         let unparsable = subscription.filter.unparsable().into_iter();
-        findings.extend(unparsable.map(|(text, error)| Finding::UnparsableFilter { text: text.clone(), error: error.clone() }));
+        findings.extend(
+            unparsable.map(|(text, error)| Finding::UnparsableFilter { text: text.clone(), error: error.clone() }),
+        );
         findings.extend(matches_nothing(snapshot, subscription));
     } else if entry.links.source.is_some() {
         dangling("spec.sink", resource.duck().and_then(|it| it.sink.as_ref()));

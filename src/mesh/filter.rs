@@ -250,8 +250,7 @@ mod tests {
     #[test]
     fn the_table_of_semantics_4_2() {
         use Verdict::{Definite, Never, Possible};
-        let declaration =
-            declared(&[("type", true, "a.b.c"), ("source", true, "/x/{id}/y"), ("zone", false, "eu")]);
+        let declaration = declared(&[("type", true, "a.b.c"), ("source", true, "/x/{id}/y"), ("zone", false, "eu")]);
         let equals = |text: &str| Test::Equals(text.into());
         let starts = |text: &str| Test::StartsWith(text.into());
         let ends = |text: &str| Test::EndsWith(text.into());

@@ -111,8 +111,8 @@ impl MeshGraph {
         let mut touched = Touched::default();
         let changes: Vec<_> = changes.into_iter().map(|(key, new)| (self.node(&key), new)).collect();
         let relinks: Vec<_> = changes.iter().filter(|(node, new)| self.relinks(*node, new.as_deref())).collect();
-        relinks.iter().for_each(|(node, _)| self.touch(*node, &mut touched));
-        let relinked: Vec<_> = relinks.into_iter().map(|(node, _)| *node).collect();
+        let relinks: Vec<_> = relinks.into_iter().map(|(node, _)| *node).collect();
+        self.touch(&relinks, &mut touched);
         let mut left = vec![];
         for (node, new) in changes {
             touched.entries.insert(node);
@@ -120,9 +120,11 @@ impl MeshGraph {
             left.extend(self.set(node, new));
             left.push(node);
         }
-        relinked.iter().for_each(|node| self.touch(*node, &mut touched));
+        self.touch(&relinks, &mut touched);
         let entries = self.link(touched);
-        left.into_iter().for_each(|node| self.forget_unspoken(node));
+        for node in left {
+            self.forget_unspoken(node);
+        }
         Some(entries)
     }
 
@@ -160,7 +162,8 @@ impl MeshGraph {
 
     /// The nodes at the other end of the edges of one meaning.
     fn beyond(&self, node: NodeIndex, direction: petgraph::Direction, edge: Edge) -> impl Iterator<Item = NodeIndex> {
-        self.graph.edges_directed(node, direction).filter(move |it| *it.weight() == edge).map(move |it| match direction {
+        self.graph.edges_directed(node, direction).filter(move |it| *it.weight() == edge).map(move |it| match direction
+        {
             Incoming => it.source(),
             Outgoing => it.target(),
         })
@@ -207,7 +210,10 @@ impl MeshGraph {
     /// Removes a node that is not there and that nobody speaks of.
     fn forget_unspoken(&mut self, node: NodeIndex) {
         let unspoken = self.graph.neighbors_undirected(node).next().is_none();
-        if unspoken && self.resource(node).is_none() && let Some(node) = self.graph.remove_node(node) {
+        if unspoken
+            && self.resource(node).is_none()
+            && let Some(node) = self.graph.remove_node(node)
+        {
             self.nodes.remove(&node.key);
         }
     }
@@ -261,15 +267,17 @@ impl MeshGraph {
 
     // What a change touches. Asked before and after, so that old and new neighbors are found.
 
-    fn touch(&self, node: NodeIndex, touched: &mut Touched) {
-        if self.is_conduit(node) {
-            self.touch_conduit(node, touched);
-        }
-        if self.event_type(node).is_some() {
-            self.touch_event_type(node, touched);
-        }
-        if self.subscription(node).is_some() {
-            self.touch_subscription(node, touched);
+    fn touch(&self, nodes: &[NodeIndex], touched: &mut Touched) {
+        for node in nodes {
+            if self.is_conduit(*node) {
+                self.touch_conduit(*node, touched);
+            }
+            if self.event_type(*node).is_some() {
+                self.touch_event_type(*node, touched);
+            }
+            if self.subscription(*node).is_some() {
+                self.touch_subscription(*node, touched);
+            }
         }
     }
 
@@ -324,7 +332,8 @@ impl MeshGraph {
             }
             touched.entries.extend(self.beyond(node, Incoming, Edge::Sinks));
             next.extend(self.group(node));
-            for before in self.beyond(node, Incoming, Edge::Delivers).chain(self.beyond(node, Incoming, Edge::Replies)) {
+            for before in self.beyond(node, Incoming, Edge::Delivers).chain(self.beyond(node, Incoming, Edge::Replies))
+            {
                 next.extend(self.beyond(before, Outgoing, Edge::Listens));
             }
         }

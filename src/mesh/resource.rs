@@ -54,7 +54,9 @@ impl Resource {
     /// What it passes on to another conduit, if it is a subscription that names one.
     pub fn forward(&self) -> Option<Forward> {
         match &self.role {
-            Role::Subscription(it) => Some(Forward { by: self.key.clone(), to: it.forwards_to()?.clone(), says: it.clone() }),
+            Role::Subscription(it) => {
+                Some(Forward { by: self.key.clone(), to: it.forwards_to()?.clone(), says: it.clone() })
+            }
             _ => None,
         }
     }

@@ -190,7 +190,11 @@ impl<'a> Parser<'a> {
             return Ok(key.into());
         }
         self.at = start;
-        Err(self.error(if key.is_empty() { "expected a label key".into() } else { format!("`{key}` is not a label key") }))
+        Err(self.error(if key.is_empty() {
+            "expected a label key".into()
+        } else {
+            format!("`{key}` is not a label key")
+        }))
     }
 
     /// A label value: empty, or at most 63 characters.

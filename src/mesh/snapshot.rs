@@ -140,7 +140,8 @@ impl Snapshot {
                 by_shard.entry(self.shard_of(&key)).or_default().insert(key, entry);
             }
         }
-        let mut next = Self { revision: self.revision + 1, complete, shards: Vec::with_capacity(self.shards.len() + 1) };
+        let mut next =
+            Self { revision: self.revision + 1, complete, shards: Vec::with_capacity(self.shards.len() + 1) };
         let mut loose = Vec::new();
         for n in 0..self.shards.len().max(1) {
             let old = self.shards.get(n);

@@ -93,16 +93,16 @@ impl Template {
         let mut chars = text.chars().peekable();
         while let Some(c) = chars.next() {
             let escaped = if c == '\\' { chars.next_if(|next| matches!(next, '{' | '}')) } else { None };
-            match (in_variable, escaped.unwrap_or(c)) {
-                (true, '}') if escaped.is_none() => {
+            match (escaped, c) {
+                (None, '{') if !in_variable => in_variable = true,
+                (None, '}') if in_variable => {
                     in_variable = false;
                     pieces.push(String::new());
                 }
-                (true, '{') if escaped.is_none() => return None,
-                (true, _) => {}
-                (false, '{') if escaped.is_none() => in_variable = true,
-                (false, '}') if escaped.is_none() => return None,
-                (false, c) => pieces.last_mut()?.push(c),
+                (None, '{' | '}') => return None,
+                (escaped, c) if !in_variable => pieces.last_mut()?.push(escaped.unwrap_or(c)),
+                // The name of a variable says nothing.
+                _ => {}
             }
         }
         (!in_variable).then_some(pieces)

@@ -13,7 +13,9 @@ use super::object::{Key, ObjectRef};
 use super::reach::reaches;
 use super::resource::{EventType, Resource};
 use super::selector::Selection;
-use super::snapshot::{ConduitLinks, Consumer, Entry, Shard, ShardId, Snapshot, SourceLinks, Supplied, Twins, TypeLinks};
+use super::snapshot::{
+    ConduitLinks, Consumer, Entry, Shard, ShardId, Snapshot, SourceLinks, Supplied, Twins, TypeLinks,
+};
 use crate::cesql::Verdict;
 
 /// A snapshot as one caller sees it, and of that what a query selects.

@@ -105,15 +105,21 @@ struct File {
 pub struct Manifests {
     options: Options,
     files: BTreeMap<Found, File>,
+    merged: Merged,
+    problems: Vec<Problem>,
+}
+
+/// All objects of all files.
+#[derive(Debug, Default)]
+struct Merged {
     objects: BTreeMap<Key, Arc<Resource>>,
     places: BTreeMap<Key, Place>,
-    problems: Vec<Problem>,
+    duplicates: Vec<Problem>,
 }
 
 impl Manifests {
     pub fn new(options: Options) -> Self {
-        let (files, objects, places) = <_>::default();
-        Self { options, files, objects, places, problems: vec![] }
+        Self { options, files: BTreeMap::new(), merged: Merged::default(), problems: vec![] }
     }
 
     /// Looks at the folders again and says what changed since the last time.
@@ -123,10 +129,10 @@ impl Manifests {
             problems.extend(self.refresh_root(root));
         }
         problems.extend(self.files.values().flat_map(|it| it.problems.clone()));
-        let (objects, places, duplicates) = self.merged();
-        problems.extend(duplicates);
-        let updates = difference(&self.objects, &objects);
-        (self.objects, self.places, self.problems) = (objects, places, problems);
+        let merged = self.merged();
+        problems.extend(merged.duplicates.iter().cloned());
+        let updates = difference(&self.merged.objects, &merged.objects);
+        (self.merged, self.problems) = (merged, problems);
         updates
     }
 
@@ -137,7 +143,7 @@ impl Manifests {
 
     /// Where an object was written; nothing for kinds that are known without being written.
     pub fn place(&self, key: &Key) -> Option<&Place> {
-        self.places.get(key)
+        self.merged.places.get(key)
     }
 
     pub fn file_count(&self) -> usize {
@@ -163,25 +169,23 @@ impl Manifests {
     }
 
     /// All objects: of those written twice the first, and the kinds that are known unless they are written.
-    fn merged(&self) -> (BTreeMap<Key, Arc<Resource>>, BTreeMap<Key, Place>, Vec<Problem>) {
-        let mut objects = BTreeMap::new();
-        let mut places: BTreeMap<Key, Place> = BTreeMap::new();
-        let mut duplicates = vec![];
+    fn merged(&self) -> Merged {
+        let mut merged = Merged::default();
         for (file, document) in self.files.iter().flat_map(|(file, it)| it.documents.iter().map(move |it| (file, it))) {
             let key = &document.resource.key;
             let place = Place { file: file.path.clone(), line: document.line };
-            if let Some(first) = places.get(key) {
+            if let Some(first) = merged.places.get(key) {
                 let what = ProblemKind::Duplicate { object: key.clone(), first: first.clone() };
-                duplicates.push(Problem { place, what });
+                merged.duplicates.push(Problem { place, what });
             } else {
-                places.insert(key.clone(), place);
-                objects.insert(key.clone(), document.resource.clone());
+                merged.places.insert(key.clone(), place);
+                merged.objects.insert(key.clone(), document.resource.clone());
             }
         }
         for known in known_definitions() {
-            objects.entry(known.key.clone()).or_insert(known);
+            merged.objects.entry(known.key.clone()).or_insert(known);
         }
-        (objects, places, duplicates)
+        merged
     }
 }
 

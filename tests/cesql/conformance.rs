@@ -34,18 +34,11 @@ fn conformance() {
     let Some(folder) = test_data("cesql-tck") else {
         return;
     };
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.retain(|file| {
-        file.extension()
-            .is_some_and(|extension| extension == "yaml")
-    });
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
     let mut cases = 0;
     for file in files {
-        let suite: Suite =
-            serde_saphyr::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let suite: Suite = serde_saphyr::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
         for case in &suite.tests {
             conforms(case);
             cases += 1;
@@ -56,12 +49,7 @@ fn conformance() {
 }
 
 fn conforms(case: &Case) {
-    let Case {
-        name,
-        expression,
-        error,
-        ..
-    } = case;
+    let Case { name, expression, error, .. } = case;
     let evaluated = Expression::parse(expression).map(|parsed| parsed.evaluate(&case.event()));
     let actual = match &evaluated {
         Err(_) => (None, Some("parse")),
@@ -84,21 +72,14 @@ impl Case {
         let valid = || required.map(|name| (name.to_owned(), name.into())).into();
         let mut attributes = self.event.clone().unwrap_or_else(valid);
         attributes.extend(self.event_overrides.clone());
-        Concrete(
-            attributes
-                .into_iter()
-                .map(|(name, json)| (name, value(&json)))
-                .collect(),
-        )
+        Concrete(attributes.into_iter().map(|(name, json)| (name, value(&json))).collect())
     }
 }
 
 fn value(json: &serde_json::Value) -> Value {
     match json {
         serde_json::Value::Bool(boolean) => Value::Boolean(*boolean),
-        serde_json::Value::Number(number) => {
-            Value::Integer(number.as_i64().unwrap().try_into().unwrap())
-        }
+        serde_json::Value::Number(number) => Value::Integer(number.as_i64().unwrap().try_into().unwrap()),
         serde_json::Value::String(text) => Value::String(text.clone()),
         other => panic!("no CESQL value: {other}"),
     }
@@ -117,18 +98,13 @@ fn error_name(error: ErrorKind) -> &'static str {
 
 /// A folder of the shared test data. Without it a check does not run, which must not go unseen in CI.
 fn test_data(folder: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("EVENTMESH_TEST_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("EVENTMESH_TEST_DATA")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let path = root.join(folder);
     if path.is_dir() {
         return Some(path);
     }
-    let missing = format!(
-        "CESQL conformance did not run: {} is missing",
-        path.display()
-    );
+    let missing = format!("CESQL conformance did not run: {} is missing", path.display());
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
     eprintln!("{missing}");
     None

@@ -10,8 +10,7 @@ use super::{Described, Fact, Template, World};
 fn decisions() {
     let fact = |certain, value| Fact { certain, value };
     let literal = |text: &str| Described::Literal(text.to_owned());
-    let template =
-        |head: &str, tail: &str| Described::Template(Template(head.to_owned(), tail.to_owned()));
+    let template = |head: &str, tail: &str| Described::Template(Template(head.to_owned(), tail.to_owned()));
     let world = World(BTreeMap::from([
         ("type", fact(true, template("geo.", ".changed"))),
         ("source", fact(true, literal("/geo"))),
@@ -28,11 +27,7 @@ fn decisions() {
             _ if expected.starts_with("true") => Verdict::Possible,
             _ => Verdict::Never,
         };
-        assert_eq!(
-            (outcomes.verdict(), expression.decide(&world)),
-            (verdict, verdict),
-            "{text}"
-        );
+        assert_eq!((outcomes.verdict(), expression.decide(&world)), (verdict, verdict), "{text}");
     };
     let missing = |values: &str| format!("{values}, or an error (missing attribute)");
 

@@ -8,12 +8,7 @@ use super::{Concrete, Described, Fact, Template, World};
 const NAMES: [&str; 4] = ["type", "source", "x1", "hop"];
 
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[ab]{0,4}",
-        Just("true".to_owned()),
-        Just("5".to_owned()),
-        "[ab]{1,2}\\.[ab]{1,2}"
-    ]
+    prop_oneof!["[ab]{0,4}", Just("true".to_owned()), Just("5".to_owned()), "[ab]{1,2}\\.[ab]{1,2}"]
 }
 
 fn scalar() -> impl Strategy<Value = Value> {
@@ -36,20 +31,14 @@ fn fact() -> impl Strategy<Value = (Fact, Option<Value>)> {
         scalar().prop_map(|value| (Described::Anything, value)),
     ];
     (described, any::<bool>(), any::<bool>()).prop_map(|((described, value), certain, present)| {
-        let fact = Fact {
-            certain,
-            value: described,
-        };
+        let fact = Fact { certain, value: described };
         (fact, (certain || present).then_some(value))
     })
 }
 
 fn expression() -> impl Strategy<Value = String> {
     let name = || prop::sample::select(&NAMES[..]);
-    let string = || {
-        prop_oneof![text(), "[ab%_\\.]{0,5}"]
-            .prop_map(|text| format!("'{}'", text.replace('\\', "\\\\")))
-    };
+    let string = || prop_oneof![text(), "[ab%_\\.]{0,5}"].prop_map(|text| format!("'{}'", text.replace('\\', "\\\\")));
     let leaf = prop_oneof![
         4 => name().prop_map(str::to_owned),
         3 => string(),
@@ -60,12 +49,10 @@ fn expression() -> impl Strategy<Value = String> {
         3 => (name(), string()).prop_map(|(name, text)| format!("{name} LIKE {text}")),
     ];
     let binary = prop::sample::select(vec![
-        "AND", "OR", "XOR", "and", "or", "=", "!=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/",
-        "%",
+        "AND", "OR", "XOR", "and", "or", "=", "!=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "%",
     ]);
-    let unary = prop::sample::select(vec![
-        "(", "NOT (", "- (", "INT(", "BOOL(", "length(", "UPPER(", "ABS(", "nosuch(",
-    ]);
+    let unary =
+        prop::sample::select(vec!["(", "NOT (", "- (", "INT(", "BOOL(", "length(", "UPPER(", "ABS(", "nosuch("]);
     let function = prop::sample::select(vec!["LEFT", "RIGHT", "CONCAT", "CONCAT_WS", "SUBSTRING"]);
     leaf.prop_recursive(5, 24, 3, move |inner| {
         prop_oneof![

@@ -59,9 +59,7 @@ const fn thousands(factor: usize) -> Arguments {
 pub fn generate(arguments: &Arguments) -> Vec<Value> {
     let mut generator = Generator {
         random: Random::new(arguments.seed),
-        namespaces: (0..arguments.namespaces)
-            .map(|i| format!("team-{i:03}"))
-            .collect(),
+        namespaces: (0..arguments.namespaces).map(|i| format!("team-{i:03}")).collect(),
         documents: definitions(),
     };
     generator.namespaces();
@@ -98,21 +96,13 @@ const SOURCES_V1: &str = "sources.knative.dev/v1";
 const BROKER_CLASS: &str = "eventing.knative.dev/broker.class";
 const BROKER_CLASSES: [&str; 2] = ["MTChannelBasedBroker", "Kafka"];
 
-const COMPANIES: [&str; 5] = [
-    "com.acme",
-    "com.acme.eu",
-    "io.globex",
-    "org.initech",
-    "net.umbra",
-];
+const COMPANIES: [&str; 5] = ["com.acme", "com.acme.eu", "io.globex", "org.initech", "net.umbra"];
 const DOMAINS: [&str; 15] = [
-    "order", "payment", "shipment", "invoice", "customer", "stock", "device", "alarm", "session",
-    "ticket", "fleet", "meter", "claim", "policy", "booking",
+    "order", "payment", "shipment", "invoice", "customer", "stock", "device", "alarm", "session", "ticket", "fleet",
+    "meter", "claim", "policy", "booking",
 ];
-const VERBS: [&str; 10] = [
-    "created", "updated", "deleted", "approved", "rejected", "expired", "observed", "assigned",
-    "closed", "reopened",
-];
+const VERBS: [&str; 10] =
+    ["created", "updated", "deleted", "approved", "rejected", "expired", "observed", "assigned", "closed", "reopened"];
 
 /// The source kinds and the types of the events that they emit.
 const EMITTERS: [(&str, &[&str]); 4] = [
@@ -158,10 +148,8 @@ fn definitions() -> Vec<Value> {
 fn source_definition(kind: &str) -> Value {
     let labels = json!({ "duck.knative.dev/source": "true" });
     let mut definition = definition(SOURCES, kind, &[("v1", true)], &labels);
-    let types: Vec<String> = emitted_types(kind)
-        .iter()
-        .map(|event_type| format!(r#"{{"type": "{event_type}"}}"#))
-        .collect();
+    let types: Vec<String> =
+        emitted_types(kind).iter().map(|event_type| format!(r#"{{"type": "{event_type}"}}"#)).collect();
     if !types.is_empty() {
         definition["metadata"]["annotations"] =
             json!({ "registry.knative.dev/eventTypes": format!("[{}]", types.join(", ")) });
@@ -208,10 +196,7 @@ fn definition(group: &str, kind: &str, versions: &[(&str, bool)], labels: &Value
 }
 
 fn emitted_types(kind: &str) -> &'static [&'static str] {
-    EMITTERS
-        .iter()
-        .find(|(emitter, _)| *emitter == kind)
-        .map_or(&[], |(_, types)| types)
+    EMITTERS.iter().find(|(emitter, _)| *emitter == kind).map_or(&[], |(_, types)| types)
 }
 
 /// What identifies an object, and what others need to refer to it.
@@ -260,10 +245,8 @@ struct Generator {
 
 impl Generator {
     fn add(&mut self, object: &Object, content: Content) {
-        let mut metadata =
-            json!({ "name": object.name, "namespace": object.namespace, "uid": self.random.uid() });
-        let mut document =
-            json!({ "apiVersion": object.api_version, "kind": object.kind, "spec": content.spec });
+        let mut metadata = json!({ "name": object.name, "namespace": object.namespace, "uid": self.random.uid() });
+        let mut document = json!({ "apiVersion": object.api_version, "kind": object.kind, "spec": content.spec });
         if !content.labels.is_null() {
             metadata["labels"] = content.labels;
         }
@@ -280,8 +263,7 @@ impl Generator {
     fn namespaces(&mut self) {
         for name in &self.namespaces {
             let metadata = json!({ "name": name, "uid": self.random.uid() });
-            self.documents
-                .push(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }));
+            self.documents.push(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }));
         }
     }
 
@@ -292,12 +274,7 @@ impl Generator {
                 Some(namespace) => (namespace.clone(), "default".to_owned()),
                 None => (self.place(), format!("bus-{i}")),
             };
-            let broker = Object {
-                api_version: EVENTING_V1,
-                kind: "Broker",
-                namespace,
-                name,
-            };
+            let broker = Object { api_version: EVENTING_V1, kind: "Broker", namespace, name };
             let content = Content {
                 spec: json!({}),
                 labels: json!({ "tier": self.random.choice(&["a", "b", "c"]) }),
@@ -315,16 +292,10 @@ impl Generator {
             let channel = Object {
                 api_version: MESSAGING_V1,
                 namespace: self.place(),
-                kind: self
-                    .random
-                    .choice(&["InMemoryChannel", "InMemoryChannel", "KafkaChannel"]),
+                kind: self.random.choice(&["InMemoryChannel", "InMemoryChannel", "KafkaChannel"]),
                 name: format!("ch-{i}"),
             };
-            let content = Content {
-                spec: json!({}),
-                status: self.random.readiness(),
-                ..Content::default()
-            };
+            let content = Content { spec: json!({}), status: self.random.readiness(), ..Content::default() };
             self.add(&channel, content);
             channel
         };
@@ -339,26 +310,13 @@ impl Generator {
                 0.65..0.95 => ("v1", "Service"),
                 _ => ("apps/v1", "Deployment"),
             };
-            let subscriber = Object {
-                api_version,
-                kind,
-                namespace,
-                name: format!("svc-{i}"),
-            };
+            let subscriber = Object { api_version, kind, namespace, name: format!("svc-{i}") };
             let mut labels = json!({ "app": subscriber.name });
             if self.random.chance(0.7) {
-                let id = if self.random.chance(0.9) {
-                    i
-                } else {
-                    self.random.tail(i + 1)
-                };
+                let id = if self.random.chance(0.9) { i } else { self.random.tail(i + 1) };
                 labels["backstage.io/kubernetes-id"] = json!(format!("component-{id}"));
             }
-            let content = Content {
-                spec: subscriber_spec(&subscriber),
-                labels,
-                ..Content::default()
-            };
+            let content = Content { spec: subscriber_spec(&subscriber), labels, ..Content::default() };
             self.add(&subscriber, content);
             subscriber
         };
@@ -366,12 +324,7 @@ impl Generator {
     }
 
     /// The event types; returns, per broker, what those that refer to it declare.
-    fn event_types(
-        &mut self,
-        count: usize,
-        brokers: &[Object],
-        channels: &[Object],
-    ) -> Vec<Vec<Declared>> {
+    fn event_types(&mut self, count: usize, brokers: &[Object], channels: &[Object]) -> Vec<Vec<Declared>> {
         let mut declared: Vec<Vec<Declared>> = brokers.iter().map(|_| Vec::new()).collect();
         for i in 0..count {
             let company = self.random.choice(&COMPANIES);
@@ -390,8 +343,7 @@ impl Generator {
                 spec["source"] = json!(source);
             }
             if self.random.chance(0.4) {
-                spec["schema"] =
-                    json!(format!("https://schemas.example.com/{event_type}/{i}.json"));
+                spec["schema"] = json!(format!("https://schemas.example.com/{event_type}/{i}.json"));
             }
             if self.random.chance(0.1) {
                 spec["schemaData"] = json!(schema_data(2 + self.random.below(10)));
@@ -410,64 +362,33 @@ impl Generator {
                 }
                 _ => self.place(),
             };
-            let labels = if self.random.chance(0.5) {
-                json!({ "domain": domain })
-            } else {
-                Value::Null
-            };
+            let labels = if self.random.chance(0.5) { json!({ "domain": domain }) } else { Value::Null };
             let annotations = if self.random.chance(0.3) {
                 json!({ "example.com/owner": format!("{namespace}@example.com") })
             } else {
                 Value::Null
             };
             let status = self.random.readiness();
-            let object = Object {
-                api_version: EVENTING_V1BETA2,
-                kind: "EventType",
-                namespace,
-                name: format!("et-{i:06}"),
-            };
-            self.add(
-                &object,
-                Content {
-                    spec,
-                    labels,
-                    annotations,
-                    status,
-                },
-            );
+            let object =
+                Object { api_version: EVENTING_V1BETA2, kind: "EventType", namespace, name: format!("et-{i:06}") };
+            self.add(&object, Content { spec, labels, annotations, status });
         }
         declared
     }
 
-    fn triggers(
-        &mut self,
-        count: usize,
-        brokers: &[Object],
-        declared: &[Vec<Declared>],
-        subscribers: &[Object],
-    ) {
-        let undeclared = [Declared {
-            event_type: "com.acme.none".to_owned(),
-            source: None,
-        }];
+    fn triggers(&mut self, count: usize, brokers: &[Object], declared: &[Vec<Declared>], subscribers: &[Object]) {
+        let undeclared = [Declared { event_type: "com.acme.none".to_owned(), source: None }];
         for i in 0..count {
             let index = self.random.tail(brokers.len());
             let broker = &brokers[index];
-            let candidates = if declared[index].is_empty() {
-                &undeclared[..]
-            } else {
-                &declared[index]
-            };
+            let candidates = if declared[index].is_empty() { &undeclared[..] } else { &declared[index] };
             let wanted = &candidates[self.random.below(candidates.len())];
-            let mut spec =
-                json!({ "broker": broker.name, "subscriber": self.destination(subscribers) });
+            let mut spec = json!({ "broker": broker.name, "subscriber": self.destination(subscribers) });
             if let Some((field, filter)) = self.filter(wanted) {
                 spec[field] = filter;
             }
             if self.random.chance(0.1) {
-                spec["delivery"] =
-                    json!({ "retry": 5, "deadLetterSink": self.destination(subscribers) });
+                spec["delivery"] = json!({ "retry": 5, "deadLetterSink": self.destination(subscribers) });
             }
             let content = Content {
                 spec,
@@ -477,12 +398,7 @@ impl Generator {
             };
             let namespace = broker.namespace.clone();
             self.add(
-                &Object {
-                    api_version: EVENTING_V1,
-                    kind: "Trigger",
-                    namespace,
-                    name: format!("tr-{i:06}"),
-                },
+                &Object { api_version: EVENTING_V1, kind: "Trigger", namespace, name: format!("tr-{i:06}") },
                 content,
             );
         }
@@ -491,39 +407,26 @@ impl Generator {
     /// The filter of a trigger that wants such events, after the field of the spec that it goes to.
     fn filter(&mut self, wanted: &Declared) -> Option<(&'static str, Value)> {
         let Declared { event_type, source } = wanted;
-        let (family, _verb) = event_type
-            .rsplit_once('.')
-            .expect("a generated type has dots");
+        let (family, _verb) = event_type.rsplit_once('.').expect("a generated type has dots");
         let filter = match self.random.fraction() {
             ..0.70 => ("filter", json!({ "attributes": { "type": event_type } })),
             0.70..0.76 => {
                 let source = source.as_deref().unwrap_or("/order/1");
-                (
-                    "filter",
-                    json!({ "attributes": { "type": event_type, "source": source } }),
-                )
+                ("filter", json!({ "attributes": { "type": event_type, "source": source } }))
             }
             0.76..0.80 => {
                 let region = self.random.choice(&["eu", "us"]);
-                (
-                    "filter",
-                    json!({ "attributes": { "type": event_type, "region": region } }),
-                )
+                ("filter", json!({ "attributes": { "type": event_type, "region": region } }))
             }
-            0.80..0.84 => (
-                "filters",
-                json!([{ "prefix": { "type": format!("{family}.") } }]),
-            ),
+            0.80..0.84 => ("filters", json!([{ "prefix": { "type": format!("{family}.") } }])),
             0.84..0.87 => {
                 let exact = json!({ "exact": { "type": event_type } });
-                let suffix =
-                    json!({ "suffix": { "type": format!(".{}", self.random.choice(&VERBS)) } });
+                let suffix = json!({ "suffix": { "type": format!(".{}", self.random.choice(&VERBS)) } });
                 ("filters", json!([{ "any": [exact, suffix] }]))
             }
             0.87..0.89 => {
                 let prefix = json!({ "prefix": { "type": event_type[..8] } });
-                let suffix =
-                    json!({ "suffix": { "type": format!(".{}", self.random.choice(&VERBS)) } });
+                let suffix = json!({ "suffix": { "type": format!(".{}", self.random.choice(&VERBS)) } });
                 ("filters", json!([prefix, { "not": suffix }]))
             }
             0.89..0.95 => {
@@ -531,10 +434,7 @@ impl Generator {
                     0 => format!("type = '{event_type}'"),
                     1 => format!("type LIKE '{family}.%'"),
                     2 => format!("type IN ('{event_type}', 'com.acme.none') AND EXISTS region"),
-                    _ => format!(
-                        "(type LIKE '%.created') OR (source = '{}')",
-                        source.as_deref().unwrap_or("/x")
-                    ),
+                    _ => format!("(type LIKE '%.created') OR (source = '{}')", source.as_deref().unwrap_or("/x")),
                 };
                 ("filters", json!([{ "cesql": expression }]))
             }
@@ -545,12 +445,7 @@ impl Generator {
 
     fn subscriptions(&mut self, count: usize, channels: &[Object], subscribers: &[Object]) {
         for i in 0..count {
-            let Object {
-                api_version,
-                kind,
-                namespace,
-                name,
-            } = &channels[self.random.tail(channels.len())];
+            let Object { api_version, kind, namespace, name } = &channels[self.random.tail(channels.len())];
             let content = Content {
                 spec: json!({
                     "channel": { "apiVersion": api_version, "kind": kind, "name": name },
@@ -575,35 +470,17 @@ impl Generator {
             let namespace = self.place();
             let sink = &brokers[self.random.tail(brokers.len())];
             let status = if self.random.chance(0.6) {
-                let source = format!(
-                    "/apis/v1/namespaces/{namespace}/{}s/src-{i}",
-                    kind.to_lowercase()
-                );
-                let attributes: Vec<Value> = types
-                    .iter()
-                    .take(3)
-                    .map(|event_type| json!({ "type": event_type, "source": source }))
-                    .collect();
+                let source = format!("/apis/v1/namespaces/{namespace}/{}s/src-{i}", kind.to_lowercase());
+                let attributes: Vec<Value> =
+                    types.iter().take(3).map(|event_type| json!({ "type": event_type, "source": source })).collect();
                 json!({ "ceAttributes": attributes })
             } else {
                 json!({})
             };
             let mut spec = source_spec(kind, i);
             spec["sink"] = json!({ "ref": sink.reference() });
-            let object = Object {
-                api_version: SOURCES_V1,
-                kind,
-                namespace,
-                name: format!("src-{i:05}"),
-            };
-            self.add(
-                &object,
-                Content {
-                    spec,
-                    status,
-                    ..Content::default()
-                },
-            );
+            let object = Object { api_version: SOURCES_V1, kind, namespace, name: format!("src-{i:05}") };
+            self.add(&object, Content { spec, status, ..Content::default() });
         }
     }
 
@@ -662,13 +539,8 @@ fn source_spec(kind: &str, i: usize) -> Value {
 }
 
 fn schema_data(fields: usize) -> String {
-    let fields: Vec<String> = (0..fields)
-        .map(|j| format!(r#""field{j}": {{"type": "string"}}"#))
-        .collect();
-    format!(
-        r#"{{"type": "object", "properties": {{{}}}}}"#,
-        fields.join(", ")
-    )
+    let fields: Vec<String> = (0..fields).map(|j| format!(r#""field{j}": {{"type": "string"}}"#)).collect();
+    format!(r#"{{"type": "object", "properties": {{{}}}}}"#, fields.join(", "))
 }
 
 /// The Mersenne Twister MT19937, seeded and read as Python's `random.Random` does.
@@ -681,10 +553,7 @@ impl Random {
     const SIZE: usize = 624;
     const MIDDLE: usize = 397;
 
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the halves of the seed, and indices below 624"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "the halves of the seed, and indices below 624")]
     fn new(seed: u64) -> Self {
         let [low, high] = [seed as u32, (seed >> 32) as u32];
         let key: &[u32] = if high == 0 { &[low] } else { &[low, high] };
@@ -694,9 +563,7 @@ impl Random {
         }
         let mut i = 1;
         for (j, word) in key.iter().enumerate().cycle().take(Self::SIZE) {
-            state[i] = (state[i] ^ mixed(state[i - 1], 1_664_525))
-                .wrapping_add(*word)
-                .wrapping_add(j as u32);
+            state[i] = (state[i] ^ mixed(state[i - 1], 1_664_525)).wrapping_add(*word).wrapping_add(j as u32);
             i = following(i, &mut state);
         }
         for _ in 1..Self::SIZE {
@@ -704,10 +571,7 @@ impl Random {
             i = following(i, &mut state);
         }
         state[0] = 1 << 31;
-        Self {
-            state,
-            next: Self::SIZE,
-        }
+        Self { state, next: Self::SIZE }
     }
 
     fn word(&mut self) -> u32 {
@@ -776,14 +640,7 @@ impl Random {
         let version = (bits & !(0xf << 76)) | (4 << 76);
         let bits = (version & !(0b11 << 62)) | (0b10 << 62);
         let digits = format!("{bits:032x}");
-        format!(
-            "{}-{}-{}-{}-{}",
-            &digits[..8],
-            &digits[8..12],
-            &digits[12..16],
-            &digits[16..20],
-            &digits[20..]
-        )
+        format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..])
     }
 
     fn readiness(&mut self) -> Value {
@@ -810,9 +667,7 @@ mod tests {
     use super::*;
 
     fn named<'a>(documents: &'a [Value], name: &str) -> &'a Value {
-        let found = documents
-            .iter()
-            .find(|document| document["metadata"]["name"] == name);
+        let found = documents.iter().find(|document| document["metadata"]["name"] == name);
         found.unwrap_or_else(|| panic!("{name} is generated"))
     }
 
@@ -823,10 +678,7 @@ mod tests {
         let documents = generate(&S);
         assert_eq!(documents.len(), 1011);
         assert_eq!(to_yaml(&documents).len(), 473_790);
-        assert_eq!(
-            documents[1010]["metadata"]["uid"],
-            "3e359f0b-ac18-46a4-b649-7eacdd95562f"
-        );
+        assert_eq!(documents[1010]["metadata"]["uid"], "3e359f0b-ac18-46a4-b649-7eacdd95562f");
         assert_eq!(
             documents[11]["metadata"],
             json!({ "name": "team-000", "uid": "cd613e30-d8f1-4adf-91b7-584a2265b1f5" })
@@ -865,23 +717,13 @@ mod tests {
 
     #[test]
     fn a_seed_may_have_more_than_32_bits() {
-        let documents = generate(&Arguments {
-            seed: u64::MAX,
-            ..S
-        });
-        assert_eq!(
-            documents[1010]["metadata"]["uid"],
-            "c189629f-2628-4401-be74-da05a35f0605"
-        );
+        let documents = generate(&Arguments { seed: u64::MAX, ..S });
+        assert_eq!(documents[1010]["metadata"]["uid"], "c189629f-2628-4401-be74-da05a35f0605");
     }
 
     #[test]
     fn without_channels_there_are_no_subscriptions() {
         let documents = generate(&Arguments { channels: 0, ..S });
-        assert!(
-            documents
-                .iter()
-                .all(|document| document["kind"] != "Subscription")
-        );
+        assert!(documents.iter().all(|document| document["kind"] != "Subscription"));
     }
 }

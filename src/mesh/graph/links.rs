@@ -148,7 +148,9 @@ impl MeshGraph {
         let group = self.group(node);
         let mut provides: Vec<_> = (self.declared_on(&group).into_iter())
             .filter_map(|it| self.resource(it))
-            .filter_map(|it| Some(Provided { event_type: it.key.clone(), reference: it.event_type()?.reference.clone()? }))
+            .filter_map(|it| {
+                Some(Provided { event_type: it.key.clone(), reference: it.event_type()?.reference.clone()? })
+            })
             .collect();
         provides.sort_unstable();
         let mut forwards: Vec<_> = (self.beyond(node, Incoming, Edge::Listens))
@@ -185,8 +187,8 @@ impl MeshGraph {
         let mut emits: Vec<_> = emitted.into_iter().map(|(of_type, _)| of_type).collect();
         emits.sort_unstable();
         emits.dedup();
-        let supplied = |(event_type, if_reachable)| Supplied { event_type, if_reachable };
-        SourceLinks { emits: emits.into(), supplies: supplies.into_iter().map(supplied).collect() }
+        let as_supplied = |(event_type, if_reachable)| Supplied { event_type, if_reachable };
+        SourceLinks { emits: emits.into(), supplies: supplies.into_iter().map(as_supplied).collect() }
     }
 
     /// Whether events of a type get from a source's sink to the type's reference.
@@ -217,4 +219,3 @@ fn emits(emitted: &[(Arc<str>, Option<Arc<str>>)], event_type: &EventType) -> bo
         Some(from) => *source == Value::Any || source.can_be(from),
     })
 }
-

@@ -73,8 +73,8 @@ fn listed(spec: &Field<'_>) -> EventType {
         })
         .collect();
     let value_of = |wanted: &str| {
-        let values = attributes.iter().filter(|(name, ..)| name == wanted);
-        values.filter_map(|(_, _, value)| value.clone()).next()
+        let mut values = attributes.iter().filter(|(name, ..)| name == wanted);
+        values.find_map(|(_, _, value)| value.clone())
     };
     // The schema's names mean one attribute, of which the first name with a value counts.
     let place = |name: &str| SCHEMA_NAMES.iter().position(|it| *it == name);

@@ -70,13 +70,9 @@ impl Parsed {
 /// The items of a list, or the object itself. A list is an object whose kind ends so and that has items.
 fn flattened(mut value: Value) -> Vec<Value> {
     let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-    match value.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) if is_list => items,
-        Some(other) => {
-            value["items"] = other;
-            vec![value]
-        }
-        None => vec![value],
+    match value.get_mut("items") {
+        Some(Value::Array(items)) if is_list => std::mem::take(items),
+        _ => vec![value],
     }
 }
 

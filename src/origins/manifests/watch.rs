@@ -1,10 +1,11 @@
 //! Keeping up with the folders: told by the system where it tells, and by looking now and then in any case.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::{Manifests, Problem, scan};
@@ -15,19 +16,22 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// How often to look without being told: not every file system tells, and a folder that went away cannot be watched.
 const LOOK_ANYWAY: Duration = Duration::from_secs(2);
 
-/// Reports the folders' objects and keeps them up to date, for as long as there is an index.
+/// Reports the folders' objects and keeps them up to date, for as long as there is an index. What is wrong with the
+/// files is logged when it appears, and told as it is now.
 ///
 /// # Errors
 /// When the index has ended.
-pub async fn run(mut manifests: Manifests, feed: Feed) -> Result<(), Closed> {
-    let (changed, mut changes) = mpsc::channel(1);
-    let mut watches = Watches::new(&manifests.options.roots, changed);
-    let mut told = vec![];
+pub async fn run(mut manifests: Manifests, feed: Feed, problems: watch::Sender<Arc<[Problem]>>) -> Result<(), Closed> {
+    let (tell_changed, mut changes) = mpsc::channel(1);
+    let mut watches = Watches::new(&manifests.options.roots, tell_changed);
     loop {
         watches.renew();
         let (refreshed, updates) = refresh(manifests).await;
         manifests = refreshed;
-        tell(&manifests, &mut told, updates.len());
+        if !updates.is_empty() {
+            info!(files = manifests.file_count(), changed = updates.len(), "Manifests loaded");
+        }
+        log(&problems.send_replace(manifests.problems().into()), manifests.problems());
         feed.send(Batch { updates, complete: true }).await?;
         // Either is a reason to look.
         let _ = tokio::time::timeout(LOOK_ANYWAY, changes.recv()).await;
@@ -49,17 +53,13 @@ async fn refresh(mut manifests: Manifests) -> (Manifests, Vec<crate::mesh::Updat
 }
 
 /// Logs each problem once, when it appears.
-fn tell(manifests: &Manifests, told: &mut Vec<Problem>, changed: usize) {
-    if changed > 0 {
-        info!(files = manifests.file_count(), changed, "Manifests loaded");
-    }
-    for problem in manifests.problems().iter().filter(|it| !told.contains(it)) {
+fn log(before: &[Problem], now: &[Problem]) {
+    for problem in now.iter().filter(|it| !before.contains(it)) {
         warn!(file = %problem.place.file.display(), line = problem.place.line, code = problem.what.code(), "{problem}");
     }
-    for healed in told.iter().filter(|it| !manifests.problems().contains(it)) {
+    for healed in before.iter().filter(|it| !now.contains(it)) {
         info!(file = %healed.place.file.display(), code = healed.what.code(), "No longer a problem: {healed}");
     }
-    *told = manifests.problems().to_vec();
 }
 
 /// The watches on the roots.
@@ -96,12 +96,12 @@ impl Watches {
                 // Fails where the system has noticed by itself.
                 let _ = watcher.unwatch(root);
             }
-            *watched = now.filter(|_| watch(watcher, root));
+            *watched = now.filter(|_| is_watched(watcher, root));
         }
     }
 }
 
-fn watch(watcher: &mut RecommendedWatcher, root: &Path) -> bool {
+fn is_watched(watcher: &mut RecommendedWatcher, root: &Path) -> bool {
     let watching = watcher.watch(root, RecursiveMode::Recursive);
     if let Err(error) = &watching {
         debug!(root = %root.display(), %error, "Not watched; looking every {LOOK_ANYWAY:?} instead");
