@@ -20,6 +20,9 @@ use super::kubernetes::convert::Converter;
 use super::kubernetes::kinds::known_definitions;
 use crate::mesh::{Key, Resource, Update};
 
+/// Several times what a document of the greatest depth needs, in bytes.
+const PARSER_STACK: usize = 32 << 20;
+
 /// Which files are read, and how.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -199,7 +202,14 @@ fn read(path: &Path, file: &mut File, options: &Options) {
             return;
         }
     };
-    match document::parse(path, &text, options) {
+    let parsed = match on_ample_stack(|| document::parse(path, &text, options)) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            file.problems = vec![problem(1, ProblemKind::Unreadable(error.to_string()))];
+            return;
+        }
+    };
+    match parsed {
         Ok(parsed) => {
             let skipped = |(line, why): (usize, String)| problem(line, ProblemKind::NotAnObject(why));
             file.problems = parsed.skipped.into_iter().map(skipped).collect();
@@ -207,6 +217,14 @@ fn read(path: &Path, file: &mut File, options: &Options) {
         }
         Err(DocumentError { line, reason }) => file.problems = vec![problem(line, ProblemKind::Malformed(reason))],
     }
+}
+
+/// Parsers of nested texts recurse, and how deep they may is bounded by what is read, not by who calls.
+fn on_ample_stack<T: Send>(work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(PARSER_STACK).spawn_scoped(scope, work)?;
+        thread.join().map_err(|_| std::io::Error::other("the parser panicked"))
+    })
 }
 
 fn difference(old: &BTreeMap<Key, Arc<Resource>>, new: &BTreeMap<Key, Arc<Resource>>) -> Vec<Update> {

@@ -67,3 +67,16 @@ pub fn read(path: impl AsRef<Path>) -> String {
 pub fn json(path: impl AsRef<Path>) -> Value {
     serde_json::from_str(&read(path)).expect("JSON")
 }
+
+/// Third-party data that is not part of the repository: below `EVENTMESH_TEST_DATA`, by default `../shared`. Where it
+/// is missing, the check says so and does not run; in CI it fails.
+pub fn test_data(folder: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("EVENTMESH_TEST_DATA").map_or_else(|| PathBuf::from("../shared"), PathBuf::from);
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join(root).join(folder);
+    if data.is_dir() {
+        return Some(data);
+    }
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no test data at {}", data.display());
+    eprintln!("NOT RUN: a check that needs {}; set EVENTMESH_TEST_DATA", data.display());
+    None
+}

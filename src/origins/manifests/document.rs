@@ -125,7 +125,7 @@ fn yaml_values(text: &str) -> Result<Vec<(usize, Value)>, DocumentError> {
     for end in separators(text) {
         let document = text.get(begin..end).unwrap_or_default();
         if let Some(first) = document.lines().position(has_content) {
-            let value = yaml_value(document).map_err(|it| DocumentError { line: it.line + lines_before, ..it })?;
+            let value = yaml_value(document).or_else(|_| in_place(document, lines_before))?;
             if !value.is_null() {
                 values.push((lines_before + first + 1, value));
             }
@@ -151,6 +151,11 @@ fn has_content(line: &str) -> bool {
     !(line.is_empty() || line.starts_with('#') || line == "---" || line.starts_with('%'))
 }
 
+/// Reads a document that does not parse once more, where it stands in its file, so that the reason names that place.
+fn in_place(document: &str, lines_before: usize) -> Result<Value, DocumentError> {
+    yaml_value(&("\n".repeat(lines_before) + document))
+}
+
 fn yaml_value(document: &str) -> Result<Value, DocumentError> {
     let mut options = serde_saphyr::Options::default();
     options.with_snippet = false;
@@ -166,6 +171,26 @@ fn yaml_value(document: &str) -> Result<Value, DocumentError> {
     }
     serde_saphyr::from_str_with_options(document, options).map_err(|error| {
         let line = error.location().and_then(|it| usize::try_from(it.line()).ok()).unwrap_or(1);
-        DocumentError { line, reason: error.to_string() }
+        DocumentError { line, reason: reason(&error) }
     })
+}
+
+/// Why a document does not parse, in words that say what to do where the parser names only a limit.
+fn reason(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    use serde_saphyr::budget::BudgetBreach as Breach;
+    match error.without_snippet() {
+        Error::Budget { breach: Breach::Depth { .. }, .. } => too_deep(),
+        // The parser has a limit of its own for brackets within brackets.
+        other if other.to_string().starts_with("recursion limit exceeded") => too_deep(),
+        // Also wrapped into the error of the alias that is one too many.
+        other if other.to_string().starts_with("budget breached") => {
+            "the document has aliases that make it far larger than it is written; write out what they stand for".into()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn too_deep() -> String {
+    format!("the document is nested deeper than the {MAX_DEPTH} levels that are read")
 }
