@@ -178,13 +178,16 @@ async fn without_a_good_token_there_is_only_the_document() {
     }
 }
 
+/// Method, URI and header fields; status and a part of the detail.
+type Refused<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+
 #[tokio::test]
 async fn what_cannot_be_answered_is_a_problem_that_says_what_to_do() {
     let service = Service::with(SHOP).await;
     let long_uri = format!("{MESH}?labelSelector={}", "a".repeat(MAX_URI));
     let long_header = "a".repeat(MAX_HEADERS);
     let long_body = (MAX_BODY + 1).to_string();
-    let cases: [(&str, &str, &[(&str, &str)], u16, &str); 16] = [
+    let cases: [Refused<'_>; 16] = [
         ("GET", "/", &[], 404, "There is nothing here"),
         ("GET", "/v1/getEventMesh/", &[], 404, "There is nothing here"),
         ("POST", MESH, &[], 405, "Only GET and HEAD"),

@@ -50,17 +50,19 @@ pub struct EventType {
     #[schema(example = "com.example.shop.order.placed")]
     pub of_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "A customer placed an order.")]
+    #[schema(nullable = false, example = "A customer placed an order.")]
     pub description: Option<String>,
     /// The schema of the event data, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub schema_data: Option<String>,
     /// Where the schema of the event data is.
     #[serde(default, rename = "schemaURL", skip_serializing_if = "Option::is_none")]
-    #[schema(example = "https://schemas.example.com/shop/order-placed.json")]
+    #[schema(nullable = false, example = "https://schemas.example.com/shop/order-placed.json")]
     pub schema_url: Option<String>,
     /// The broker, channel or source that the type belongs to, whether or not that object exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reference: Option<Reference>,
     /// The Backstage ids of those who consume events of the type, sorted.
     #[schema(example = json!(["invoicing"]))]
@@ -111,6 +113,7 @@ pub struct Source {
     pub provided_event_types: Vec<String>,
     /// Where it sends its events, when that is an object; whether or not that object exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub sink: Option<Reference>,
 }
 

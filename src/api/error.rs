@@ -79,20 +79,24 @@ impl ApiError {
         }
     }
 
+    pub fn problem(&self, request_id: &str) -> Problem {
+        let status = self.status();
+        Problem {
+            problem_type: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or_default().into(),
+            status: status.as_u16(),
+            detail: self.to_string(),
+            request_id: request_id.into(),
+        }
+    }
+
     /// The whole answer to a request.
     pub fn answer(&self, request_id: &str) -> Response {
         let status = self.status();
         if let Self::Internal(cause) = self {
             tracing::error!(request_id, cause, "A request failed: {cause}");
         }
-        let problem = Problem {
-            problem_type: "about:blank".into(),
-            title: status.canonical_reason().unwrap_or_default().into(),
-            status: status.as_u16(),
-            detail: self.to_string(),
-            request_id: request_id.into(),
-        };
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let body = serde_json::to_vec(&self.problem(request_id)).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
