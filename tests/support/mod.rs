@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test crate uses a part")]
 
 pub mod generate;
+pub mod process;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

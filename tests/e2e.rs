@@ -1,0 +1,305 @@
+//! The binary as a user runs it.
+
+mod support;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+use support::process::{Service, eventually, get, run};
+use tempfile::TempDir;
+
+const MESH: &str = "/v1/getEventMesh";
+
+fn sample() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/shop").to_str().unwrap().into()
+}
+
+fn broker(name: &str, namespace: &str) -> String {
+    format!(
+        "{{apiVersion: eventing.knative.dev/v1, kind: Broker, metadata: {{name: {name}, namespace: {namespace}}}}}\n"
+    )
+}
+
+fn brokers(service: &Service) -> Vec<String> {
+    service.mesh().brokers.into_iter().map(|it| it.meta.name).collect()
+}
+
+/// Waits until the service has these brokers: it is told of changed files a moment after they are written.
+fn expect_brokers(service: &Service, expected: &[&str]) {
+    eventually(&format!("{expected:?}"), || (brokers(service) == expected).then_some(()));
+}
+
+#[test]
+fn the_sample_is_served_to_those_who_have_the_token() {
+    let service = Service::start(&["--manifests", &sample(), "--dev-token"]);
+    let mesh = service.mesh();
+    assert_eq!(
+        (mesh.event_types.len(), mesh.brokers.len(), mesh.subscribables.len(), mesh.sources.len()),
+        (13, 2, 1, 2)
+    );
+    let created = mesh.event_types.iter().find(|it| it.meta.name == "order-created").unwrap();
+    assert!(!created.consumed_by.is_empty());
+    for path in ["/", MESH, "/docs-not", "/v1"] {
+        assert_eq!(get(&service.address, path, &[]).status, 401, "{path}");
+    }
+    assert!(get(&service.address, "/docs/", &[]).body.contains("<title>Swagger UI</title>"));
+    let document = get(&service.address, "/openapi.json", &[]).body;
+    assert_eq!(document, serde_json::to_string(eventmesh_catalog::api::openapi::document()).unwrap());
+}
+
+#[test]
+fn what_the_page_loads_is_all_here() {
+    let service = Service::start(&["--manifests", &sample(), "--dev-token"]);
+    let page = get(&service.address, "/docs/", &[]).body;
+    let quoted = |attribute: &str| {
+        page.split(attribute).skip(1).filter_map(|it| it.split('"').next()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let loaded: Vec<_> = [quoted("src=\""), quoted("href=\"")].concat();
+    assert!(loaded.len() > 3, "{page}");
+    for file in loaded {
+        assert!(!file.contains(':') && !file.starts_with('/'), "{file} is from elsewhere");
+        let relative = file.trim_start_matches("./");
+        assert_eq!(get(&service.address, &format!("/docs/{relative}"), &[]).status, 200, "{file}");
+    }
+}
+
+#[test]
+fn an_edit_shows_in_the_next_answers() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("a.yaml"), broker("a", "n")).unwrap();
+    let service = Service::of(folder.path());
+    expect_brokers(&service, &["a"]);
+    fs::write(folder.path().join("b.yaml"), broker("b", "n")).unwrap();
+    expect_brokers(&service, &["a", "b"]);
+    fs::write(folder.path().join("a.yaml"), broker("c", "n")).unwrap();
+    expect_brokers(&service, &["b", "c"]);
+    fs::write(folder.path().join("c.yaml"), "kind: [").unwrap();
+    fs::write(folder.path().join("b.yaml"), "kind: [").unwrap();
+    fs::write(folder.path().join("d.yaml"), broker("d", "n")).unwrap();
+    expect_brokers(&service, &["b", "c", "d"]);
+    let verbose = service.admin("/readyz?verbose").body;
+    assert!(verbose.contains("b.yaml:1: ") && verbose.contains("c.yaml:1: "), "{verbose}");
+    fs::remove_file(folder.path().join("b.yaml")).unwrap();
+    fs::create_dir(folder.path().join("new")).unwrap();
+    fs::write(folder.path().join("new/e.yaml"), broker("e", "n")).unwrap();
+    expect_brokers(&service, &["c", "d", "e"]);
+    service.signal("TERM");
+    let (_, log) = service.ended();
+    assert_eq!(
+        log.matches("b.yaml:1: unclosed bracket").count(),
+        2,
+        "once when it appears, once when it is gone: {log}"
+    );
+}
+
+#[test]
+fn a_folder_may_vanish_and_return() {
+    let folder = TempDir::new().unwrap();
+    let (inner, away) = (folder.path().join("inner"), folder.path().join("away"));
+    fs::create_dir(&inner).unwrap();
+    fs::write(inner.join("a.yaml"), broker("a", "n")).unwrap();
+    let service = Service::of(&inner);
+    expect_brokers(&service, &["a"]);
+    fs::rename(&inner, &away).unwrap();
+    eventually("the loss", || service.admin("/readyz?verbose").body.contains("still counts").then_some(()));
+    assert_eq!(brokers(&service), ["a"]);
+    fs::write(away.join("b.yaml"), broker("b", "n")).unwrap();
+    fs::rename(&away, &inner).unwrap();
+    expect_brokers(&service, &["a", "b"]);
+}
+
+#[test]
+fn a_restart_keeps_the_tag() {
+    let tags = [(); 2].map(|()| {
+        let service = Service::start(&["--manifests", &sample(), "--dev-token"]);
+        service.mesh();
+        service.get(MESH, &[]).header("etag").to_owned()
+    });
+    assert!(tags[0].len() == 34 && tags[0] == tags[1], "{tags:?}");
+}
+
+#[test]
+fn a_tokens_file_lets_in_and_limits() {
+    let folder = TempDir::new().unwrap();
+    let manifests = folder.path().join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    fs::write(manifests.join("a.yaml"), broker("a", "one") + "---\n" + &broker("b", "two")).unwrap();
+    let line = |name: &str, token: &str, more: &str| {
+        let digest = Sha256::digest(token).iter().map(|it| format!("{it:02x}")).collect::<Vec<_>>().concat();
+        format!("{name}:{digest}{more}\n")
+    };
+    let tokens = folder.path().join("tokens");
+    fs::write(&tokens, format!("# who may ask\n\n{}{}", line("all", "t-all", ""), line("one", "t-one", ":one,three")))
+        .unwrap();
+    protect(&tokens, 0o600);
+    let mut service =
+        Service::start(&["--manifests", manifests.to_str().unwrap(), "--tokens-file", tokens.to_str().unwrap()]);
+    service.token = "t-all".into();
+    expect_brokers(&service, &["a", "b"]);
+    service.token = "t-one".into();
+    expect_brokers(&service, &["a"]);
+    service.token = "t-new".into();
+    assert_eq!(service.get(MESH, &[]).status, 401);
+
+    fs::write(&tokens, line("new", "t-new", ":two")).unwrap();
+    eventually("the new token", || (service.get(MESH, &[]).status == 200).then_some(()));
+    expect_brokers(&service, &["b"]);
+    service.token = "t-all".into();
+    assert_eq!(service.get(MESH, &[]).status, 401, "what is taken out no longer counts");
+
+    service.token = "t-new".into();
+    fs::write(&tokens, "new:t-new\n").unwrap();
+    service.signal("TERM");
+    let (_, log) = service.ended();
+    assert!(!log.contains("t-new") && !log.contains("t-all"), "no token in the log: {log}");
+}
+
+#[test]
+fn told_to_end_it_finishes_what_is_under_way() {
+    let service = Service::start(&["--manifests", &sample(), "--dev-token"]);
+    service.mesh();
+    let mut half = TcpStream::connect(&service.address).unwrap();
+    write!(half, "GET {MESH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n", service.token).unwrap();
+    let mut idle = TcpStream::connect(&service.address).unwrap();
+    write!(idle, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 401");
+    service.signal("TERM");
+    eventually("the door to close", || TcpStream::connect(&service.address).is_err().then_some(()));
+    assert_eq!(service.admin("/livez").status, 200, "alive while it drains");
+    assert_eq!(service.admin("/readyz").status, 503, "but to be sent no more");
+    write!(half, "\r\n").unwrap();
+    let mut answer = String::new();
+    half.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("]}"), "{answer:.80}");
+    let (status, log) = service.ended();
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[test]
+fn those_who_run_it_are_told() {
+    let service = Service::start(&["--manifests", &sample(), "--dev-token"]);
+    service.mesh();
+    assert_eq!(service.admin("/livez").body, "ok\n");
+    assert_eq!(service.admin("/readyz").body, "ok\n");
+    assert_eq!(service.admin("/nothing").status, 404);
+    let metrics = service.admin("/metrics");
+    assert_eq!(metrics.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    for line in [
+        "eventmesh_complete 1",
+        "eventmesh_manifest_problems 0",
+        "eventmesh_objects{group=\"eventing.knative.dev\",kind=\"EventType\"} 13",
+        "eventmesh_build_info{version=\"0.1.0\"} 1",
+    ] {
+        assert!(metrics.body.lines().any(|it| it == line), "{line} in {}", metrics.body);
+    }
+    assert!(metrics.body.ends_with("# EOF\n"));
+    assert!(!metrics.body.contains(&service.token));
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, content: &str, mode: u32| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        protect(&path, mode);
+        path.to_str().unwrap().to_owned()
+    };
+    let hex = "0".repeat(64);
+    let exposed = file("exposed", &format!("a:{hex}\n"), 0o604);
+    let malformed = file("malformed", "# a\nname:secret-token\n", 0o600);
+    let empty = file("empty", "# nobody\n", 0o600);
+    let good = file("good", &format!("a:{hex}\n"), 0o640);
+    let sample = sample();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let serve = |more: &[&str]| {
+        [&["serve", "--manifests", &sample, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], more]
+            .concat()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let plain = |arguments: &[&str]| arguments.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let cases = [
+        (plain(&[]), "Usage:"),
+        (plain(&["serve", "--nonsense"]), "unexpected argument '--nonsense'"),
+        (plain(&["serve", "--dev-token"]), "Give --manifests DIR."),
+        (
+            plain(&["serve", "--manifests", "/nowhere", "--dev-token"]),
+            "--manifests /nowhere: No such file or directory (os error 2).\nName a folder or file that is there.",
+        ),
+        (serve(&[]), "no authenticator is configured.\nGive --tokens-file FILE, or --dev-token"),
+        (serve(&["--dev-token", "--tokens-file", &good]), "cannot be used with"),
+        (
+            plain(&["serve", "--manifests", &sample, "--listen", "0.0.0.0:0", "--dev-token"]),
+            "--dev-token is for loopback addresses only",
+        ),
+        (
+            plain(&["serve", "--manifests", &sample, "--listen", "nonsense", "--dev-token"]),
+            "Give an address and a port, such as 127.0.0.1:8080.",
+        ),
+        (
+            plain(&["serve", "--manifests", &sample, "--listen", &taken, "--dev-token"]),
+            "Choose an address of this machine and a free port.",
+        ),
+        (serve(&["--tokens-file", "/nowhere"]), "tokens file /nowhere cannot be read"),
+        (serve(&["--tokens-file", &exposed]), "has mode 604, so that others can read it; run `chmod o= "),
+        (serve(&["--tokens-file", &malformed]), "line 2: the second field is not 64 hexadecimal digits"),
+        (serve(&["--tokens-file", &empty]), "has no tokens, so that nobody could ask"),
+        (serve(&["--dev-token", "--log", "a=b=c"]), "Give a level such as `info`"),
+        (serve(&["--dev-token", "--log-format", "xml"]), "possible values: text, json"),
+        (serve(&["--dev-token", "--backstage-label", "a b"]), "`a b` is not a label key"),
+        (serve(&["--dev-token", "--default-namespace", ""]), "--default-namespace is empty"),
+        (serve(&["--dev-token", "--max-manifest-bytes", "many"]), "invalid value 'many'"),
+        (plain(&["check"]), "Give --manifests DIR."),
+        (plain(&["export", "--manifests", &sample, "--label-selector", "a b"]), "expected an operator"),
+    ];
+    for (arguments, message) in cases {
+        let output = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(message), "{arguments:?}: {told}");
+        assert!(!told.contains("secret-token"), "{told}");
+    }
+}
+
+#[test]
+fn check_says_what_is_wrong_for_people_and_for_programs() {
+    let text = run(&["check", "--manifests", &sample()]);
+    let found = String::from_utf8(text.stdout).unwrap();
+    assert_eq!(text.status.code(), Some(1), "{found}");
+    for code in ["dangling-reference", "subscriber-without-id", "unparsable-filter", "filter-matches-nothing"] {
+        assert!(found.contains(&format!("[{code}]")), "{code} in {found}");
+    }
+    assert!(found.ends_with("1 errors, 4 warnings in 7 files\n"), "{found}");
+
+    let json = run(&["check", "--manifests", &sample(), "--format", "json", "--fail-on", "never"]);
+    assert_eq!(json.status.code(), Some(0));
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&report["errors"], &report["warnings"]), (&1.into(), &4.into()));
+    let typo =
+        report["diagnostics"].as_array().unwrap().iter().find(|it| it["code"] == "filter-matches-nothing").unwrap();
+    assert_eq!(typo["object"]["name"], "remind-on-failed-payment");
+    assert!(typo["file"].as_str().unwrap().ends_with("payments.yaml"));
+
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("a.yaml"), broker("a", "n")).unwrap();
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(run(&["check", "--manifests", path, "--fail-on", "warning"]).status.code(), Some(0));
+    fs::write(folder.path().join("values.yaml"), "a: 1\n").unwrap();
+    assert_eq!(run(&["check", "--manifests", path]).status.code(), Some(0));
+    assert_eq!(run(&["check", "--manifests", path, "--fail-on", "warning"]).status.code(), Some(1));
+    fs::write(folder.path().join("broken.yaml"), "a: [\n").unwrap();
+    assert_eq!(run(&["check", "--manifests", path]).status.code(), Some(1));
+}
+
+#[cfg(unix)]
+fn protect(path: &Path, mode: u32) {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+}

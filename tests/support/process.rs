@@ -1,0 +1,141 @@
+//! The binary, run as a user runs it, and a plain HTTP client to ask it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use eventmesh_catalog::api::dto::EventMesh;
+
+/// How long anything may take that should take no time. It is never waited for when things go well.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The binary with these arguments and no settings from the environment.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_eventmesh-catalog"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EVENTMESH_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    command
+}
+
+/// Runs the binary to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+/// A running service. It ends with the test.
+pub struct Service {
+    child: Child,
+    pub address: String,
+    pub admin: String,
+    /// The made-up token, if there is one.
+    pub token: String,
+}
+
+impl Service {
+    /// Serves a folder with a made-up token.
+    pub fn of(folder: &Path) -> Self {
+        Self::start(&["--manifests", folder.to_str().unwrap(), "--dev-token"])
+    }
+
+    /// Serves with these arguments on free ports, and reads from the greeting where.
+    pub fn start(arguments: &[&str]) -> Self {
+        let free = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        let mut child =
+            command(&[&free, arguments].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let greeting = lines.next().expect("a greeting");
+        let after = |text: &str, mark: &str| -> String {
+            let rest = text.split(mark).nth(1).unwrap_or_default();
+            rest.chars().take_while(|it| !" )'".contains(*it)).collect()
+        };
+        let token = if arguments.contains(&"--dev-token") { lines.nth(1).unwrap() } else { String::new() };
+        Self {
+            child,
+            address: after(&greeting, "Serving http://"),
+            admin: after(&greeting, "metrics at http://"),
+            token: after(&token, "Bearer "),
+        }
+    }
+
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let authorization = format!("Bearer {}", self.token);
+        get(&self.address, path, &[&[("Authorization", authorization.as_str())], headers].concat())
+    }
+
+    pub fn mesh(&self) -> EventMesh {
+        let answer = eventually("an answer", || Some(self.get("/v1/getEventMesh", &[])).filter(|it| it.status != 503));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    }
+
+    pub fn admin(&self, path: &str) -> Answer {
+        get(&self.admin, path, &[])
+    }
+
+    pub fn signal(&self, name: &str) {
+        let signal = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(signal.unwrap().success());
+    }
+
+    /// Waits for the end, and gives what was logged.
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        let status = eventually("the end", || self.child.try_wait().unwrap());
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (status, log)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|(it, _)| it.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+    }
+}
+
+/// A GET on a connection of its own.
+pub fn get(address: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    stream.write_all((request + "\r\n").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.replace('\r', ""), body: body.into() }
+}
+
+/// Asks again until there is something, and fails when patience ends.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what} did not come within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
