@@ -74,7 +74,7 @@ fn every_file_keeps_to_its_floor() {
         for used in paths_after(&code, "crate::") {
             let within = |part: &&str| part.is_empty() || used == **part || used.starts_with(&format!("{part}::"));
             // `origins` may use all of `origins::kubernetes`, but not the other way round.
-            if !floor.parts.iter().any(|part| within(part)) {
+            if !floor.parts.iter().any(within) {
                 wrong.push(format!("{name} uses crate::{used}"));
             }
         }

@@ -1,0 +1,29 @@
+# The tasks of this repository. `make test` is all of the tests and what CI runs.
+
+CARGO_DENY_VERSION := 0.18
+
+.PHONY: run test check bench openapi properties
+
+run:
+	cargo run --quiet -- serve --manifests config/samples/shop --dev-token
+
+test:
+	cargo test --all-targets --no-fail-fast
+
+check:
+	cargo fmt --check
+	cargo clippy --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --document-private-items
+	cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --version '^$(CARGO_DENY_VERSION)'
+	cargo deny check licenses bans sources
+	cargo deny check advisories || echo 'advisories: see above; the database may be out of reach'
+
+bench:
+	cargo bench
+
+openapi:
+	cargo run --quiet -- openapi > openapi/v1.json.new
+	mv openapi/v1.json.new openapi/v1.json
+
+properties:
+	EVENTMESH_PROPERTY_CASES=100 cargo test --release --test properties --test cesql
