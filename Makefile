@@ -8,7 +8,7 @@ run:
 	cargo run --quiet -- serve --manifests config/samples/shop --dev-token
 
 test:
-	cargo test --all-targets --no-fail-fast
+	cargo test --no-fail-fast
 
 check:
 	cargo fmt --check
