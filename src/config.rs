@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::mesh::selector::LabelSelector;
@@ -124,7 +125,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "NAME")]
     namespace: Vec<String>,
     /// The owner of the entities in the format `backstage`
-    #[arg(long, value_name = "REF", default_value = "unknown")]
+    #[arg(long, value_name = "REF", default_value = "unknown", value_parser = NonEmptyStringValueParser::new())]
     pub owner: String,
 }
 

@@ -100,6 +100,11 @@ pub fn known_definitions() -> Vec<Arc<Resource>> {
     KNOWN.iter().map(resource).collect()
 }
 
+/// Whether a kind is known without being told. No two such kinds differ only in group or case.
+pub fn is_known(of: &GroupKind) -> bool {
+    of.is(EVENTING, "Broker") || of.is(EVENTING, "EventType") || KNOWN.iter().any(|it| of.is(it.group, it.kind))
+}
+
 pub fn definition_kind() -> GroupKind {
     GroupKind::new(APIEXTENSIONS, "CustomResourceDefinition")
 }
