@@ -1,11 +1,25 @@
 //! `export`: the event mesh on standard output, without a server.
 
+mod asyncapi;
+mod backstage;
+mod dot;
+mod graph;
+mod mermaid;
+mod names;
+
+use anyhow::bail;
+
+pub use self::backstage::backstage;
+pub use self::dot::dot;
+pub use self::graph::Graph;
+pub use self::mermaid::mermaid;
+pub use self::names::entity_name;
 use super::print;
 use crate::api::dto::EventMesh;
 use crate::config::{ExportArgs, ExportFormat};
 use crate::index::Index;
 use crate::mesh::Grant;
-use crate::origins::manifests::Manifests;
+use crate::origins::manifests::{Manifests, Problem};
 
 /// Prints the mesh of the folders in the format asked for.
 ///
@@ -16,10 +30,30 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let mut manifests = Manifests::new(args.manifests()?);
     let mut index = Index::default();
     index.apply(manifests.refresh(), true);
+    refuse_what_is_short(manifests.problems())?;
     let grant = Grant::everything();
     let view = index.snapshot().view(&grant, &selection);
     print(&match args.format {
         ExportFormat::Mesh => serde_json::to_string_pretty(&EventMesh::from(view))? + "\n",
-        _ => String::new(),
+        ExportFormat::Dot => dot(&Graph::new(view)),
+        ExportFormat::Mermaid => mermaid(&Graph::new(view)),
+        ExportFormat::Backstage => backstage(view, &args.owner)?,
     })
+}
+
+/// Tells what is wrong with the files, and ends there when the mesh would lack something for it: whoever takes the
+/// result for the whole would delete what is missing.
+fn refuse_what_is_short(problems: &[Problem]) -> anyhow::Result<()> {
+    for Problem { place, what } in problems {
+        let severity = if what.is_error() { "error" } else { "warning" };
+        eprintln!("{place}: {severity}[{}]: {what}", what.code());
+    }
+    match problems.iter().filter(|it| it.what.is_error()).count() {
+        0 => Ok(()),
+        errors => bail!(
+            "The mesh would not be whole, so nothing is exported: {errors} {} in the manifests.\n\
+             Mend what is named above, or run `eventmesh-catalog check` with the same manifests to see everything.",
+            if errors == 1 { "error" } else { "errors" }
+        ),
+    }
 }
