@@ -139,7 +139,7 @@ impl<'a> Builder<'a> {
 
     fn build(self) -> Graph<'a> {
         let numbers: BTreeMap<_, _> = self.nodes.keys().zip(0..).collect();
-        let edge = |((from, to), says): (&(Id, Id), &Relation)| {
+        let edge = |((from, to), says): (&(Id<'_>, Id<'_>), &Relation)| {
             // A sink may name anything.
             let is_conduit = || matches!(self.nodes.get(to), Some((NodeKind::Broker | NodeKind::Channel, _)));
             let fits = *says != Relation::Delivers || is_conduit();
