@@ -1,7 +1,10 @@
 //! What tests share: a mesh from documents, and cases from folders.
 #![allow(dead_code, reason = "each test crate uses a part")]
 
+pub mod events;
 pub mod generate;
+pub mod meshes;
+pub mod oracle;
 pub mod process;
 
 use std::path::{Path, PathBuf};
