@@ -65,7 +65,6 @@ impl Reader {
 pub struct Index {
     inventory: Inventory,
     graph: MeshGraph,
-    objects: usize,
     snapshot: Arc<Snapshot>,
 }
 
@@ -81,7 +80,7 @@ impl Index {
         if changes.is_empty() && complete == self.snapshot.is_complete() {
             return;
         }
-        let many = changes.len() > self.objects / REBUILD_SHARE;
+        let many = changes.len() > self.inventory.len() / REBUILD_SHARE;
         let relinked = if many { None } else { self.graph.relink(changes) };
         let entries = relinked.unwrap_or_else(|| self.rebuild());
         self.snapshot = Arc::new(self.snapshot.next(entries, complete));
@@ -91,7 +90,6 @@ impl Index {
         let mut entries: BTreeMap<_, _> = self.snapshot.entries().map(|it| (it.resource.key.clone(), None)).collect();
         let (graph, built) = MeshGraph::build(self.inventory.iter());
         self.graph = graph;
-        self.objects = built.len();
         entries.extend(built);
         entries
     }

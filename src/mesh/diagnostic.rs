@@ -145,12 +145,12 @@ fn subscriber(snapshot: &Snapshot, subscription: &Subscription) -> Option<Findin
 fn matches_nothing(snapshot: &Snapshot, subscription: &Subscription) -> Option<Finding> {
     let conduit = snapshot.get(subscription.conduit.as_ref()?)?.links.conduit.as_deref()?;
     let types = || conduit.provides.iter().filter_map(|it| Some((&it.event_type, declared(snapshot, &it.event_type)?)));
-    if types().any(|(_, it)| subscription.filter.verdict(&it.declaration) != Verdict::Never) {
+    if types().any(|(_, it)| subscription.verdict(it) != Verdict::Never) {
         return None;
     }
     let wanted = subscription.filter.wanted_type().unwrap_or_default();
     let (closest, event_type) = types().max_by_key(|(_, it)| likeness(&it.declared, wanted))?;
-    let reason = subscription.filter.explain(&event_type.declaration);
+    let reason = subscription.explain(event_type);
     Some(Finding::MatchesNothing { closest: closest.clone(), reason })
 }
 

@@ -29,12 +29,14 @@ pub struct MeshGraph {
     nodes: HashMap<Key, NodeIndex>,
     kinds: Kinds,
     /// Sources by each type that they emit.
-    emitters: HashMap<Arc<str>, HashSet<NodeIndex>>,
+    emitters: ByType,
     /// Event types by their literal type.
-    literals: HashMap<Arc<str>, HashSet<NodeIndex>>,
+    literals: ByType,
     /// Event types whose type is a template.
     templates: HashSet<NodeIndex>,
 }
+
+type ByType = HashMap<Arc<str>, HashSet<NodeIndex>>;
 
 #[derive(Debug)]
 struct Node {
@@ -191,18 +193,18 @@ impl MeshGraph {
 
     /// Enters what an object says of types into the indexes, or takes it out.
     fn index(&mut self, node: NodeIndex, enter: bool) {
-        let change = |set: &mut HashSet<NodeIndex>| if enter { set.insert(node) } else { set.remove(&node) };
         let Some(resource) = self.graph.node_weight(node).and_then(|it| it.resource.as_ref()) else { return };
         if let Some(event_type) = resource.event_type() {
             match event_type.declaration.get("type").1 {
-                Value::Literal(literal) => change(self.literals.entry(literal.clone()).or_default()),
-                Value::Template(_) => change(&mut self.templates),
-                Value::Any => false,
-            };
+                Value::Literal(literal) => set_indexed(&mut self.literals, literal, node, enter),
+                Value::Template(_) if enter => _ = self.templates.insert(node),
+                Value::Template(_) => _ = self.templates.remove(&node),
+                Value::Any => {}
+            }
         }
         if self.kinds.is_source(&resource.key.of) {
             for (of_type, _) in self.kinds.emitted(resource) {
-                change(self.emitters.entry(of_type).or_default());
+                set_indexed(&mut self.emitters, &of_type, node, enter);
             }
         }
     }
@@ -336,6 +338,18 @@ impl MeshGraph {
             {
                 next.extend(self.beyond(before, Outgoing, Edge::Listens));
             }
+        }
+    }
+}
+
+/// Puts a node under a type or takes it away; a type without nodes is not kept.
+fn set_indexed(index: &mut ByType, of_type: &Arc<str>, node: NodeIndex, is_there: bool) {
+    if is_there {
+        index.entry(of_type.clone()).or_default().insert(node);
+    } else if let Some(nodes) = index.get_mut(of_type) {
+        nodes.remove(&node);
+        if nodes.is_empty() {
+            index.remove(of_type);
         }
     }
 }

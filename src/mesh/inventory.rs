@@ -48,6 +48,15 @@ impl Inventory {
         self.kinds.get(&key.of)?.get(key)
     }
 
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.kinds.values().map(HashMap::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// In no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.kinds.values().flat_map(HashMap::values)

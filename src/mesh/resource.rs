@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::declaration::Declaration;
-use super::filter::Filter;
+use super::filter::{Filter, Reason};
 use super::object::{GroupKind, Key, Pairs};
+use crate::cesql::Verdict;
 
 /// One object of the cluster or the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +137,16 @@ impl Subscription {
             Subscriber::Object(key) => Some(key),
             Subscriber::Absent | Subscriber::Uri => None,
         }
+    }
+
+    /// Whether events of a type pass (`semantics.md` section 4).
+    pub fn verdict(&self, event_type: &EventType) -> Verdict {
+        self.filter.verdict(&event_type.declaration)
+    }
+
+    /// Why the verdict is what it is.
+    pub fn explain(&self, event_type: &EventType) -> Reason {
+        self.filter.explain(&event_type.declaration)
     }
 
     /// Where events that pass go on to when that is a conduit: the subscriber, or the reply where there is none

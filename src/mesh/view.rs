@@ -130,9 +130,7 @@ impl<'a> View<'a> {
             let Some(links) = self.conduit(conduit) else { return };
             next.extend(self.twins_of(conduit, &links.twins));
             let onward = links.forwards.iter().filter(|it| {
-                self.sees(&it.by)
-                    && self.conduit(&it.to).is_some()
-                    && it.says.filter.verdict(&event_type.declaration) != Verdict::Never
+                self.sees(&it.by) && self.conduit(&it.to).is_some() && it.says.verdict(event_type) != Verdict::Never
             });
             next.extend(onward.map(|it| &*it.to));
         });

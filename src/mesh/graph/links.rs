@@ -87,7 +87,7 @@ impl MeshGraph {
         let group = conduit.map(|it| self.group(it)).unwrap_or_default();
         let verdict = |subscription, event_type| {
             let (subscription, event_type) = (self.subscription(subscription)?, self.event_type(event_type)?);
-            Some(subscription.filter.verdict(&event_type.declaration)).filter(|it| *it != Verdict::Never)
+            Some(subscription.verdict(event_type)).filter(|it| *it != Verdict::Never)
         };
         match direction {
             Outgoing => {
@@ -201,7 +201,7 @@ impl MeshGraph {
             for subscription in self.beyond(conduit, Incoming, Edge::Listens) {
                 let Some(says) = self.subscription(subscription) else { continue };
                 if let Some(onward) = self.forwards(subscription)
-                    && says.filter.verdict(&event_type.declaration) != Verdict::Never
+                    && says.verdict(event_type) != Verdict::Never
                 {
                     next.push(onward);
                 }
