@@ -58,6 +58,9 @@ pub struct ManifestArgs {
     /// The largest manifest file that is read, in bytes
     #[arg(long, env = "EVENTMESH_MAX_MANIFEST_BYTES", default_value_t = 32 << 20, value_name = "BYTES")]
     max_manifest_bytes: u64,
+    /// Do not answer before every manifest file was read once
+    #[arg(long, env = "EVENTMESH_STRICT_MANIFESTS")]
+    strict_manifests: bool,
     /// The label that holds the Backstage id of a subscriber
     #[arg(long, env = "EVENTMESH_BACKSTAGE_LABEL", default_value = "backstage.io/kubernetes-id", value_name = "KEY")]
     backstage_label: String,
@@ -254,6 +257,7 @@ impl ManifestArgs {
             roots: self.manifests.clone(),
             default_namespace: self.default_namespace.clone(),
             max_bytes: self.max_manifest_bytes,
+            strict: self.strict_manifests,
             converter: Converter { backstage_label: self.backstage_label.clone() },
         })
     }

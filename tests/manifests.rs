@@ -214,7 +214,78 @@ fn a_folder_that_vanishes_is_an_outage_and_not_emptiness() {
     assert_eq!(repository.brokers(), [""; 0], "a folder that is empty is empty");
 }
 
-#[cfg(unix)]
+#[test]
+fn nothing_is_complete_before_every_folder_was_looked_at() {
+    let mut repository = Repository::with(|it| it.roots.push(it.roots[0].join("later")));
+    repository.write("a.yaml", broker("a"));
+    fs::remove_dir_all(repository.path("later")).ok();
+    repository.mesh();
+    assert!(!repository.manifests.is_complete(), "{:?}", repository.problems());
+    repository.write("later/b.yaml", broker("b"));
+    repository.mesh();
+    assert!(repository.manifests.is_complete());
+    fs::remove_dir_all(repository.path("later")).unwrap();
+    repository.mesh();
+    assert!(repository.manifests.is_complete(), "what was known once is known");
+}
+
+#[test]
+fn the_strict_wait_for_every_file() {
+    for strict in [false, true] {
+        let mut repository = Repository::with(|it| it.strict = strict);
+        repository.write("a.yaml", broker("a")).write("b.yaml", "kind: [");
+        assert_eq!(repository.brokers(), ["default/a"]);
+        assert_eq!(repository.manifests.is_complete(), !strict);
+        repository.write("b.yaml", broker("b"));
+        assert_eq!(repository.brokers(), ["default/a", "default/b"]);
+        repository.write("b.yaml", "kind: [");
+        repository.mesh();
+        assert!(repository.manifests.is_complete(), "its last good state is known");
+    }
+}
+
+#[test]
+fn pipes_are_not_waited_for() {
+    let mut repository = Repository::new();
+    repository.write("a.yaml", broker("a"));
+    assert!(std::process::Command::new("mkfifo").arg(repository.path("pipe.yaml")).status().unwrap().success());
+    assert_eq!(repository.brokers(), ["default/a"]);
+    assert_eq!(repository.problems(), ["pipe.yaml:1: cannot be read: it is not a regular file"]);
+}
+
+#[test]
+fn folders_too_deep_are_told() {
+    let mut repository = Repository::new();
+    repository.write(&format!("{}a.yaml", "d/".repeat(70)), broker("a")).write("b.yaml", broker("b"));
+    assert_eq!(repository.brokers(), ["default/b"]);
+    assert!(repository.problems()[0].ends_with("it is deeper than the 64 folders that are looked into"));
+}
+
+#[test]
+fn a_file_with_several_names_counts_once() {
+    let mut repository = Repository::with(|it| it.roots.push(it.roots[0].join("n1")));
+    for n in 0..7 {
+        fs::create_dir(repository.path(&format!("n{n}"))).unwrap();
+        for to in 0..7 {
+            let link = repository.path(&format!("n{n}/to{to}"));
+            std::os::unix::fs::symlink(repository.path(&format!("n{to}")), link).unwrap();
+        }
+    }
+    repository.write("n3/a.yaml", broker("a"));
+    assert_eq!(repository.brokers(), ["default/a"]);
+    assert_eq!(repository.problems(), [""; 0]);
+}
+
+#[test]
+fn items_of_a_list_of_one_kind_need_not_say_what_they_are() {
+    let mut repository = Repository::new();
+    let inner =
+        r#"{"apiVersion": "eventing.knative.dev/v1", "kind": "BrokerList", "items": [{"metadata": {"name": "a"}}]}"#;
+    repository.write("a.json", format!("\u{feff}{{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{inner}]}}"));
+    assert_eq!(repository.brokers(), ["default/a"]);
+    assert_eq!(repository.problems(), [""; 0]);
+}
+
 #[test]
 fn links_are_followed_but_not_in_circles() {
     let mut repository = Repository::new();

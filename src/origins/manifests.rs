@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::document::{Document, DocumentError};
-use self::scan::{Found, Stamp};
+use self::scan::{Found, Scan, Stamp};
 pub use self::watch::run;
 use super::kubernetes::convert::Converter;
 use super::kubernetes::kinds::known_definitions;
@@ -32,11 +32,13 @@ pub struct Options {
     pub default_namespace: String,
     /// The largest file that is read, in bytes.
     pub max_bytes: u64,
+    /// Nothing is complete before every file was read once.
+    pub strict: bool,
     pub converter: Converter,
 }
 
 /// Where an object was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
     pub file: PathBuf,
     /// Of the document's beginning, counted from 1.
@@ -50,13 +52,13 @@ impl fmt::Display for Place {
 }
 
 /// Something wrong with a file rather than with an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Problem {
     pub place: Place,
     pub what: ProblemKind,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ProblemKind {
     #[error("cannot be read: {0}")]
     Unreadable(String),
@@ -94,10 +96,21 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What is known of one root.
+#[derive(Debug, Default)]
+struct Root {
+    /// It could be looked at, at least once.
+    was_seen: bool,
+    problem: Option<Problem>,
+}
+
 /// What is known of one file.
 #[derive(Debug, Default)]
 struct File {
+    /// What it was like when it was read; `None` to read it again.
     stamp: Option<Stamp>,
+    /// It could be read, at least once.
+    was_good: bool,
     /// The last good state.
     documents: Vec<Document>,
     problems: Vec<Problem>,
@@ -107,6 +120,7 @@ struct File {
 #[derive(Debug)]
 pub struct Manifests {
     options: Options,
+    roots: Vec<Root>,
     files: BTreeMap<Found, File>,
     merged: Merged,
     problems: Vec<Problem>,
@@ -122,21 +136,36 @@ struct Merged {
 
 impl Manifests {
     pub fn new(options: Options) -> Self {
-        Self { options, files: BTreeMap::new(), merged: Merged::default(), problems: vec![] }
+        let roots = options.roots.iter().map(|_| Root::default()).collect();
+        Self { options, roots, files: BTreeMap::new(), merged: Merged::default(), problems: vec![] }
     }
 
     /// Looks at the folders again and says what changed since the last time.
     pub fn refresh(&mut self) -> Vec<Update> {
-        let mut problems = vec![];
-        for root in 0..self.options.roots.len() {
-            problems.extend(self.refresh_root(root));
+        let mut scan = Scan::default();
+        let mut changed = false;
+        for root in 0..self.roots.len() {
+            changed |= self.refresh_root(root, &mut scan);
         }
+        let mut problems = scan.problems;
+        problems.extend(self.roots.iter().filter_map(|it| it.problem.clone()));
         problems.extend(self.files.values().flat_map(|it| it.problems.clone()));
-        let merged = self.merged();
-        problems.extend(merged.duplicates.iter().cloned());
-        let updates = difference(&self.merged.objects, &merged.objects);
-        (self.merged, self.problems) = (merged, problems);
+        let mut updates = vec![];
+        if changed || self.merged.objects.is_empty() {
+            let merged = self.merged();
+            updates = difference(&self.merged.objects, &merged.objects);
+            self.merged = merged;
+        }
+        problems.extend(self.merged.duplicates.iter().cloned());
+        self.problems = problems;
         updates
+    }
+
+    /// Whether what is known is all that there is. A folder that could not be looked at yet may hold anything; a file
+    /// that never parsed holds something, which only matters to those who are strict.
+    pub fn is_complete(&self) -> bool {
+        let read = || self.files.values().all(|it| it.was_good);
+        self.roots.iter().all(|it| it.was_seen) && (!self.options.strict || read())
     }
 
     /// What is wrong with the files as they are now.
@@ -153,22 +182,34 @@ impl Manifests {
         self.files.len()
     }
 
-    /// Reads the files below one root that changed. A root that cannot be looked at keeps what it last said.
-    fn refresh_root(&mut self, root: usize) -> Option<Problem> {
-        let path = self.options.roots.get(root)?;
-        let found = match scan::files(root, path) {
+    /// How many objects are written, each counted once.
+    pub fn object_count(&self) -> usize {
+        self.merged.places.len()
+    }
+
+    /// Reads the files below one root that changed, and says whether any did. A root that cannot be looked at keeps
+    /// what it last said.
+    fn refresh_root(&mut self, root: usize, scan: &mut Scan) -> bool {
+        let (Some(path), Some(known)) = (self.options.roots.get(root), self.roots.get_mut(root)) else { return false };
+        let found = match scan.files(root, path) {
             Ok(found) => found,
-            Err(problem) => return Some(problem),
+            Err(problem) => {
+                known.problem = Some(problem);
+                return false;
+            }
         };
+        *known = Root { was_seen: true, problem: None };
+        let before = self.files.len();
         self.files.retain(|file, _| file.root != root || found.contains_key(file));
+        let mut changed = self.files.len() != before;
         for (file, stamp) in found {
             let known = self.files.entry(file.clone()).or_default();
             if known.stamp.as_ref() != Some(&stamp) {
-                read(&file.path, known, &self.options);
                 known.stamp = Some(stamp);
+                changed |= known.read(&file.path, &self.options);
             }
         }
-        None
+        changed
     }
 
     /// All objects: of those written twice the first, and the kinds that are known unless they are written.
@@ -192,30 +233,33 @@ impl Manifests {
     }
 }
 
-/// Reads a file anew; where that fails, the last good state stays.
-fn read(path: &Path, file: &mut File, options: &Options) {
-    let problem = |line, what| Problem { place: Place { file: path.into(), line }, what };
-    let text = match scan::read(path, options.max_bytes) {
-        Ok(text) => text,
-        Err(what) => {
-            file.problems = vec![problem(1, what)];
-            return;
+impl File {
+    /// Reads the file anew and says whether that gave new documents; where it fails, the last good state stays.
+    fn read(&mut self, path: &Path, options: &Options) -> bool {
+        let problem = |line, what| Problem { place: Place { file: path.into(), line }, what };
+        let parse = |text: String| on_ample_stack(|| document::parse(path, &text, options));
+        let parsed = scan::read(path, options.max_bytes)
+            .and_then(|text| parse(text).map_err(|error| ProblemKind::Unreadable(error.to_string())));
+        match parsed {
+            Ok(Ok(parsed)) => {
+                let skipped = |(line, why): (usize, String)| problem(line, ProblemKind::NotAnObject(why));
+                self.problems = parsed.skipped.into_iter().map(skipped).collect();
+                self.documents = parsed.documents;
+                self.was_good = true;
+                return true;
+            }
+            Ok(Err(DocumentError { line, reason })) => {
+                self.problems = vec![problem(line, ProblemKind::Malformed(reason))];
+            }
+            Err(what) => {
+                if matches!(what, ProblemKind::Unreadable(_)) {
+                    // That may pass without the file changing.
+                    self.stamp = None;
+                }
+                self.problems = vec![problem(1, what)];
+            }
         }
-    };
-    let parsed = match on_ample_stack(|| document::parse(path, &text, options)) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            file.problems = vec![problem(1, ProblemKind::Unreadable(error.to_string()))];
-            return;
-        }
-    };
-    match parsed {
-        Ok(parsed) => {
-            let skipped = |(line, why): (usize, String)| problem(line, ProblemKind::NotAnObject(why));
-            file.problems = parsed.skipped.into_iter().map(skipped).collect();
-            file.documents = parsed.documents;
-        }
-        Err(DocumentError { line, reason }) => file.problems = vec![problem(line, ProblemKind::Malformed(reason))],
+        false
     }
 }
 

@@ -23,6 +23,7 @@ pub fn options(root: impl Into<PathBuf>) -> manifests::Options {
         roots: vec![root.into()],
         default_namespace: "default".into(),
         max_bytes: 32 << 20,
+        strict: false,
         converter: converter(),
     }
 }

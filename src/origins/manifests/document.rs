@@ -46,6 +46,7 @@ pub struct DocumentError {
 /// # Errors
 /// When any of the documents does not parse: half a file is not what anybody wrote.
 pub fn parse(path: &Path, text: &str, options: &Options) -> Result<Parsed, DocumentError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let is_json = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("json"));
     let values = if is_json { json_values(text)? } else { yaml_values(text)? };
     let mut parsed = Parsed::default();
@@ -67,13 +68,26 @@ impl Parsed {
     }
 }
 
-/// The items of a list, or the object itself. A list is an object whose kind ends so and that has items.
+/// The items of a list, or the object itself. A list is an object whose kind ends so and that has items. Those of a
+/// list of one kind need not say what they are.
 fn flattened(mut value: Value) -> Vec<Value> {
-    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-    match value.get_mut("items") {
-        Some(Value::Array(items)) if is_list => std::mem::take(items),
-        _ => vec![value],
-    }
+    let of = |it: &Value, name| it.get(name).and_then(Value::as_str).map(str::to_owned);
+    let list_kind = of(&value, "kind");
+    let Some(item_kind) = list_kind.as_deref().and_then(|it| it.strip_suffix("List")) else { return vec![value] };
+    let version = of(&value, "apiVersion");
+    let Some(items) = value.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take) else {
+        return vec![value];
+    };
+    let named = |mut item: Value| {
+        if let (Some(fields), Some(version)) = (item.as_object_mut(), &version)
+            && !item_kind.is_empty()
+        {
+            fields.entry("apiVersion").or_insert_with(|| json!(version));
+            fields.entry("kind").or_insert_with(|| json!(item_kind));
+        }
+        item
+    };
+    items.into_iter().map(named).flat_map(flattened).collect()
 }
 
 /// Gives an object what the API server would: a namespace, if its kind has them, and a uid.
@@ -118,7 +132,6 @@ fn lines_in(text: &str, from: usize, to: usize) -> usize {
 
 /// Documents are separated by lines that begin with `---`, as the tools of Kubernetes do it.
 fn yaml_values(text: &str) -> Result<Vec<(usize, Value)>, DocumentError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut values = vec![];
     let mut begin = 0;
     let mut lines_before = 0;

@@ -1,5 +1,6 @@
 //! Keeping up with the folders: told by the system where it tells, and by looking now and then in any case.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,17 +23,21 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the index has ended.
 pub async fn run(mut manifests: Manifests, feed: Feed, problems: watch::Sender<Arc<[Problem]>>) -> Result<(), Closed> {
-    let (tell_changed, mut changes) = mpsc::channel(1);
-    let mut watches = Watches::new(&manifests.options.roots, tell_changed);
+    let (mut watches, mut changes) = Watches::new(&manifests.options.roots);
+    let mut was_complete = false;
     loop {
         watches.renew();
         let (refreshed, updates) = refresh(manifests).await;
         manifests = refreshed;
+        let complete = manifests.is_complete();
         if !updates.is_empty() {
-            info!(files = manifests.file_count(), changed = updates.len(), "Manifests loaded");
+            info!(files = manifests.file_count(), objects = manifests.object_count(), "Manifests read");
         }
-        log(&problems.send_replace(manifests.problems().into()), manifests.problems());
-        feed.send(Batch { updates, complete: true }).await?;
+        tell(&problems, manifests.problems());
+        if !updates.is_empty() || complete != was_complete {
+            feed.send(Batch { updates, complete }).await?;
+            was_complete = complete;
+        }
         // Either is a reason to look.
         let _ = tokio::time::timeout(LOOK_ANYWAY, changes.recv()).await;
         tokio::time::sleep(SETTLE).await;
@@ -52,12 +57,17 @@ async fn refresh(mut manifests: Manifests) -> (Manifests, Vec<crate::mesh::Updat
     }
 }
 
-/// Logs each problem once, when it appears.
-fn log(before: &[Problem], now: &[Problem]) {
-    for problem in now.iter().filter(|it| !before.contains(it)) {
+/// Tells what is wrong now, and logs each problem once, when it appears.
+fn tell(problems: &watch::Sender<Arc<[Problem]>>, now: &[Problem]) {
+    if **problems.borrow() == *now {
+        return;
+    }
+    let before = problems.send_replace(now.into());
+    let (was, is): (HashSet<_>, HashSet<_>) = (before.iter().collect(), now.iter().collect());
+    for problem in now.iter().filter(|it| !was.contains(it)) {
         warn!(file = %problem.place.file.display(), line = problem.place.line, code = problem.what.code(), "{problem}");
     }
-    for healed in before.iter().filter(|it| !now.contains(it)) {
+    for healed in before.iter().filter(|it| !is.contains(it)) {
         info!(file = %healed.place.file.display(), code = healed.what.code(), "No longer a problem: {healed}");
     }
 }
@@ -65,23 +75,29 @@ fn log(before: &[Problem], now: &[Problem]) {
 /// The watches on the roots.
 struct Watches {
     /// With the identity of the folder that is watched, if one is.
-    roots: Vec<(PathBuf, Option<u64>)>,
+    roots: Vec<(PathBuf, Option<(u64, u64)>)>,
     watcher: Option<RecommendedWatcher>,
+    /// Kept where there is no watcher to keep it: without a sender there is no waiting for one.
+    _tell_changed: mpsc::Sender<()>,
 }
 
 impl Watches {
-    fn new(roots: &[PathBuf], changed: mpsc::Sender<()>) -> Self {
+    /// The watches, and where they tell that something changed.
+    fn new(roots: &[PathBuf]) -> (Self, mpsc::Receiver<()>) {
+        let (tell_changed, changes) = mpsc::channel(1);
+        let tell = tell_changed.clone();
         let on_event = move |event: notify::Result<notify::Event>| {
             if !event.is_ok_and(|it| it.kind.is_access()) {
                 // One waiting message says it all.
-                let _ = changed.try_send(());
+                let _ = tell.try_send(());
             }
         };
         let watcher = notify::recommended_watcher(on_event);
         if let Err(error) = &watcher {
             warn!(%error, "The system does not tell of changed files; looking every {LOOK_ANYWAY:?} instead");
         }
-        Self { roots: roots.iter().map(|it| (it.clone(), None)).collect(), watcher: watcher.ok() }
+        let roots = roots.iter().map(|it| (it.clone(), None)).collect();
+        (Self { roots, watcher: watcher.ok(), _tell_changed: tell_changed }, changes)
     }
 
     /// Watches the roots as they are now: one that went away and came back is another folder.
