@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::mesh::object::is_namespace_name;
 use crate::mesh::selector::LabelSelector;
 use crate::origins::kubernetes::convert::Converter;
 use crate::origins::manifests;
@@ -225,6 +226,7 @@ impl ExportArgs {
         let labels = self.label_selector.parse().map_err(|error| {
             ConfigError::new(format!("--label-selector: {error}."), "Write it as for kubectl, such as `team=orders`.")
         })?;
+        self.namespace.iter().try_for_each(|it| namespace("--namespace", it))?;
         Ok(crate::mesh::Selection { labels, namespaces: self.namespace.iter().cloned().collect::<BTreeSet<_>>() })
     }
 }
@@ -250,9 +252,7 @@ impl ManifestArgs {
                 "Use a key such as `backstage.io/kubernetes-id`.",
             ));
         }
-        if self.default_namespace.is_empty() {
-            return Err(ConfigError::new("--default-namespace is empty.", "Leave it out for `default`."));
-        }
+        namespace("--default-namespace", &self.default_namespace)?;
         Ok(manifests::Options {
             roots: self.manifests.clone(),
             default_namespace: self.default_namespace.clone(),
@@ -261,6 +261,14 @@ impl ManifestArgs {
             converter: Converter { backstage_label: self.backstage_label.clone() },
         })
     }
+}
+
+fn namespace(flag: &str, name: &str) -> Result<(), ConfigError> {
+    if is_namespace_name(name) {
+        return Ok(());
+    }
+    let remedy = "Use lower case letters, digits and hyphens, at most 63.";
+    Err(ConfigError::new(format!("{flag}: `{name}` is not the name of a namespace."), remedy))
 }
 
 fn address(flag: &str, text: &str) -> Result<SocketAddr, ConfigError> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,7 +35,10 @@ pub fn start_logging(filter: &str, format: LogFormat) -> Result<(), ConfigError>
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         ConfigError::new(format!("--log {filter}: {error}."), "Give a level such as `info`, or `target=level,…`.")
     })?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => subscriber.with_target(false).try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
@@ -178,7 +182,7 @@ async fn readiness(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (St
         for (check, holds) in checks {
             let _ = writeln!(text, "[{}] {check}", if holds { '+' } else { '-' });
         }
-        let _ = writeln!(text, "revision {}, {} objects", snapshot.revision(), snapshot.entries().count());
+        let _ = writeln!(text, "revision {}", snapshot.revision());
         for problem in admin.problems.borrow().iter() {
             let _ = writeln!(text, "[!] {problem}");
         }

@@ -152,6 +152,9 @@ fn a_tokens_file_lets_in_and_limits() {
 
     service.token = "t-new".into();
     fs::write(&tokens, "new:t-new\n").unwrap();
+    fs::remove_file(&tokens).unwrap();
+    eventually("nobody", || (service.get(MESH, &[]).status == 401).then_some(()));
+    fs::write(&tokens, "new:t-new\n").unwrap();
     service.signal("TERM");
     let (_, log) = service.ended();
     assert!(!log.contains("t-new") && !log.contains("t-all"), "no token in the log: {log}");
@@ -248,14 +251,14 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
             plain(&["serve", "--manifests", &sample, "--listen", &taken, "--dev-token"]),
             "Choose an address of this machine and a free port.",
         ),
-        (serve(&["--tokens-file", "/nowhere"]), "tokens file /nowhere cannot be read"),
+        (serve(&["--tokens-file", "/nowhere"]), "tokens file /nowhere does not exist"),
         (serve(&["--tokens-file", &exposed]), "has mode 604, so that others can read it; run `chmod o= "),
         (serve(&["--tokens-file", &malformed]), "line 2: the second field is not 64 hexadecimal digits"),
         (serve(&["--tokens-file", &empty]), "has no tokens, so that nobody could ask"),
         (serve(&["--dev-token", "--log", "a=b=c"]), "Give a level such as `info`"),
         (serve(&["--dev-token", "--log-format", "xml"]), "possible values: text, json"),
         (serve(&["--dev-token", "--backstage-label", "a b"]), "`a b` is not a label key"),
-        (serve(&["--dev-token", "--default-namespace", ""]), "--default-namespace is empty"),
+        (serve(&["--dev-token", "--default-namespace", ""]), "--default-namespace: `` is not the name of a namespace"),
         (serve(&["--dev-token", "--max-manifest-bytes", "many"]), "invalid value 'many'"),
         (plain(&["check"]), "Give --manifests DIR."),
         (plain(&["export", "--manifests", &sample, "--label-selector", "a b"]), "expected an operator"),

@@ -1,18 +1,21 @@
 //! A file of tokens, for use without a cluster: one `name:sha256-hex-of-token[:namespace,…]` per line.
 //!
 //! Empty lines and lines that begin with `#` do not count. The namespaces limit what the holder sees. The file is
-//! refused when others than its owner and group could have a hand in it, because whoever writes it is let in.
+//! refused when others than its owner and group can read it.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tracing::{error, info};
 
 use super::{Entry, Identity, TokenDigest};
+use crate::mesh::object::is_namespace_name;
 
 /// How often to look whether the file changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,6 +29,8 @@ pub struct TokensFile {
 /// Why a tokens file is not used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokensFileError {
+    #[error("tokens file {0} does not exist")]
+    Gone(PathBuf),
     #[error("tokens file {0} cannot be read: {1}")]
     Unreadable(PathBuf, String),
     #[error("tokens file {0} has mode {1:03o}, so that others can read it; run `chmod o= {0}`")]
@@ -42,7 +47,7 @@ impl TokensFile {
     /// # Errors
     /// When it cannot be used, or has no tokens.
     pub fn open(path: &Path) -> Result<Self, TokensFileError> {
-        let entries = load(path)?;
+        let entries = parse(path, &read(path)?)?;
         if entries.is_empty() {
             return Err(TokensFileError::Empty(path.into()));
         }
@@ -53,51 +58,66 @@ impl TokensFile {
         self.entries.load_full()
     }
 
-    /// Keeps up with the file for as long as the process lives. A state that cannot be used is told and passed over;
-    /// to take all tokens back, empty the file.
+    /// Keeps up with the file for as long as the process lives. A state that cannot be used is told and passed over,
+    /// so that a slip does not lock everybody out. A file that is gone lets nobody in.
+    ///
+    /// The file is small and is read each time: nothing else tells for certain that it is still the same.
     pub async fn keep_up(self: Arc<Self>) {
-        let mut seen = stamp(&self.path);
+        let mut seen = None;
         loop {
+            let now = read(&self.path);
+            if seen.as_ref() != Some(&now) {
+                self.renew(&now);
+                seen = Some(now);
+            }
             tokio::time::sleep(LOOK).await;
-            let now = stamp(&self.path);
-            if now == seen {
-                continue;
+        }
+    }
+
+    fn renew(&self, text: &Result<String, TokensFileError>) {
+        match text.as_ref().map(|text| parse(&self.path, text)) {
+            Ok(Ok(entries)) => {
+                info!(tokens = entries.len(), "Tokens file read");
+                self.entries.store(Arc::new(entries));
             }
-            seen = now;
-            match load(&self.path) {
-                Ok(entries) => {
-                    info!(tokens = entries.len(), "Tokens file reloaded");
-                    self.entries.store(Arc::new(entries));
-                }
-                Err(reason) => error!(%reason, "The tokens last read still count: {reason}"),
+            Err(gone @ TokensFileError::Gone(_)) => {
+                error!(reason = %gone, "Nobody is let in any more: {gone}");
+                self.entries.store(Arc::default());
             }
+            Ok(Err(reason)) => error!(%reason, "The tokens last read still count: {reason}"),
+            Err(reason) => error!(%reason, "The tokens last read still count: {reason}"),
         }
     }
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64, fs::Permissions)> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len(), metadata.permissions()))
+fn read(path: &Path) -> Result<String, TokensFileError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => TokensFileError::Gone(path.into()),
+        _ => TokensFileError::Unreadable(path.into(), error.to_string()),
+    };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if !mode.is_multiple_of(0o10) {
+        return Err(TokensFileError::Exposed(path.into(), mode));
+    }
+    fs::read_to_string(path).map_err(failed)
 }
 
-fn load(path: &Path) -> Result<Vec<Entry>, TokensFileError> {
-    let unreadable = |error: std::io::Error| TokensFileError::Unreadable(path.into(), error.to_string());
-    refuse_exposed(path, &fs::metadata(path).map_err(unreadable)?)?;
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    let lines = text.lines().enumerate().map(|(n, line)| (n + 1, line.trim()));
-    let meant = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    meant.map(|(n, line)| entry(line).map_err(|what| TokensFileError::Malformed(path.into(), n, what))).collect()
-}
-
-#[cfg(unix)]
-fn refuse_exposed(path: &Path, metadata: &fs::Metadata) -> Result<(), TokensFileError> {
-    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
-    if mode.is_multiple_of(0o10) { Ok(()) } else { Err(TokensFileError::Exposed(path.into(), mode)) }
-}
-
-#[cfg(not(unix))]
-fn refuse_exposed(_: &Path, _: &fs::Metadata) -> Result<(), TokensFileError> {
-    Ok(())
+fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, TokensFileError> {
+    let mut entries: Vec<Entry> = vec![];
+    for (n, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let malformed = |what| TokensFileError::Malformed(path.into(), n + 1, what);
+        let entry = entry(line).map_err(malformed)?;
+        if entries.iter().any(|it| it.digest.0 == entry.digest.0) {
+            return Err(malformed("the token is already there; which of the two would count?"));
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 /// One line. The message never repeats what is in it: a token may have been put there by mistake.
@@ -114,11 +134,10 @@ fn entry(line: &str) -> Result<Entry, &'static str> {
 fn namespaces(field: &str) -> Result<BTreeSet<String>, &'static str> {
     let namespaces: BTreeSet<_> = field.split(',').map(|it| it.trim().to_owned()).collect();
     // A colon with nothing behind it might mean none or all: better to ask.
-    if namespaces.contains("") {
-        Err("a namespace is empty; leave the last colon out to allow all")
-    } else {
-        Ok(namespaces)
+    if namespaces.iter().all(|it| is_namespace_name(it)) {
+        return Ok(namespaces);
     }
+    Err("a namespace is not one; leave the last colon out to allow all")
 }
 
 #[cfg(test)]
@@ -139,6 +158,7 @@ mod tests {
             format!(":{hex}"),
             format!("ci:{hex}:"),
             format!("ci:{hex}:a,,b"),
+            format!("ci:{hex}:Shop"),
             format!("ci:{}é", "a".repeat(62)),
         ] {
             let message = entry(&bad).err().unwrap_or_else(|| panic!("{bad} is refused"));

@@ -69,11 +69,12 @@ impl Declaration {
 
 impl cesql::Attributes for Declaration {
     fn attribute(&self, name: &str) -> cesql::Attribute<'_> {
-        let (certain, value) = self.get(&attribute_name(name));
+        let name = attribute_name(name);
+        let (certain, value) = self.get(&name);
         let value = match value {
             Value::Literal(text) => Known::Literal(text),
             Value::Template(_) => Known::Partial(value),
-            Value::Any if TEXTS.contains(&name) => Known::AnyText,
+            Value::Any if TEXTS.contains(&name.as_str()) => Known::AnyText,
             Value::Any => Known::Anything,
         };
         cesql::Attribute { certain, value }

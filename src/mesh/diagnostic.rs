@@ -25,8 +25,8 @@ pub enum Finding {
     Flaw(Flaw),
     /// A CESQL expression that does not parse: nothing can be concluded from it, and Knative rejects it.
     UnparsableFilter { text: Arc<str>, error: ParseError },
-    /// A field names an object that is not there.
-    Dangling { field: &'static str, to: Key },
+    /// An object that is named is not there.
+    Dangling { what: &'static str, to: Key },
     /// A trigger on a broker with event types, none of which can pass. `closest` is the one most like what passes.
     MatchesNothing { closest: Key, reason: Reason },
     /// A subscriber that is there, but is not known to Backstage.
@@ -78,7 +78,7 @@ impl fmt::Display for Finding {
             Self::UnparsableFilter { text, error } => {
                 write!(f, "the CESQL filter `{text}` does not parse: {error}")
             }
-            Self::Dangling { field, to } => write!(f, "{field} names {to}, which does not exist"),
+            Self::Dangling { what, to } => write!(f, "its {what} is {to}, which does not exist"),
             Self::MatchesNothing { closest, reason } => {
                 write!(f, "the filter matches no event type of its broker; for {closest} it is {reason}")
             }
@@ -104,18 +104,18 @@ pub fn diagnose(snapshot: &Snapshot) -> Vec<Diagnostic> {
 fn findings(snapshot: &Snapshot, entry: &Entry) -> Vec<Finding> {
     let resource = &entry.resource;
     let mut findings: Vec<_> = resource.flaws.iter().cloned().map(Finding::Flaw).collect();
-    let mut dangling = |field, to: Option<&Key>| {
+    let mut dangling = |what, to: Option<&Key>| {
         let missing = to.filter(|to| snapshot.get(to).is_none());
-        findings.extend(missing.map(|to| Finding::Dangling { field, to: to.clone() }));
+        findings.extend(missing.map(|to| Finding::Dangling { what, to: to.clone() }));
     };
     if let Some(event_type) = resource.event_type() {
-        dangling("spec.reference", event_type.reference.as_ref());
+        dangling("reference", event_type.reference.as_ref());
         findings.extend(event_type.declared.is_empty().then_some(Finding::NoType));
     } else if let Some(subscription) = resource.subscription() {
         let on_trigger = resource.key.of.kind.as_ref() == "Trigger";
-        dangling(if on_trigger { "spec.broker" } else { "spec.channel" }, subscription.conduit.as_ref());
-        dangling("spec.subscriber", subscription.subscriber());
-        dangling("spec.reply", subscription.reply.as_ref());
+        dangling(if on_trigger { "broker" } else { "channel" }, subscription.conduit.as_ref());
+        dangling("subscriber", subscription.subscriber());
+        dangling("reply", subscription.reply.as_ref());
         findings.extend(subscription.conduit.is_none().then_some(Finding::NoConduit));
         findings.extend(subscriber(snapshot, subscription));
         let unparsable = subscription.filter.unparsable().into_iter();
@@ -124,7 +124,7 @@ fn findings(snapshot: &Snapshot, entry: &Entry) -> Vec<Finding> {
         );
         findings.extend(matches_nothing(snapshot, subscription));
     } else if entry.links.source.is_some() {
-        dangling("spec.sink", resource.duck().and_then(|it| it.sink.as_ref()));
+        dangling("sink", resource.duck().and_then(|it| it.sink.as_ref()));
     }
     findings
 }

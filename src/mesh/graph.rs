@@ -228,17 +228,12 @@ impl MeshGraph {
 
     /// The conduits that are one with this one, itself first; none where this is no conduit (`semantics.md` 1.6).
     fn group(&self, node: NodeIndex) -> Vec<NodeIndex> {
-        let mut group = vec![];
-        if self.is_conduit(node) {
-            group.push(node);
-        }
+        let mut group: Vec<_> = Some(node).filter(|it| self.is_conduit(*it)).into_iter().collect();
+        let mut seen: HashSet<_> = group.iter().copied().collect();
         let mut at = 0;
         while let Some(member) = group.get(at) {
-            for twin in self.twins_of(*member) {
-                if !group.contains(&twin) {
-                    group.push(twin);
-                }
-            }
+            let new: Vec<_> = self.twins_of(*member).filter(|twin| seen.insert(*twin)).collect();
+            group.extend(new);
             at += 1;
         }
         group

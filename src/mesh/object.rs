@@ -34,6 +34,12 @@ impl fmt::Display for GroupKind {
     }
 }
 
+/// Whether a text can be the name of a namespace: a DNS label (RFC 1123).
+pub fn is_namespace_name(text: &str) -> bool {
+    let is_inner = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
 /// The name of an object. Objects without a namespace have `""` there.
 ///
 /// The order of the fields is the order of every list in an answer (`semantics.md` 3.7), so that sorted

@@ -30,18 +30,18 @@ impl Selection {
     }
 }
 
-/// Requirements that must all hold; none selects everything.
+/// Requirements that must all hold; none selects everything. Sorted, each once: selectors that differ only in the order
+/// in which they were written are equal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct LabelSelector(Vec<Requirement>);
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Requirement {
     key: String,
     is: Operator,
 }
 
-/// Sets are sorted, so that equal selectors are equal however they were written.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Operator {
     Exists,
     Absent,
@@ -85,6 +85,8 @@ impl FromStr for LabelSelector {
                 requirements.push(parser.requirement()?);
             }
         }
+        requirements.sort();
+        requirements.dedup();
         match parser.peek() {
             None => Ok(Self(requirements)),
             Some(c) => Err(parser.error(format!("expected a comma or the end, found `{c}`"))),
