@@ -36,14 +36,19 @@ pub struct Api {
 
 /// All routes.
 pub fn router(api: Api, at_the_edge: Edge) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/v1/getEventMesh", get(event_mesh::get_event_mesh))
         .route("/openapi.json", get(openapi::get_openapi))
         .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(api)
-        .layer(axum::middleware::from_fn_with_state(at_the_edge, edge))
+        .with_state(api);
+    layered(routes, at_the_edge)
+}
+
+/// The layers, around whatever routes.
+pub fn layered(routes: Router, at_the_edge: Edge) -> Router {
+    routes.layer(axum::middleware::from_fn_with_state(at_the_edge, edge))
 }
 
 /// What is not there is nobody's business without a token either.
