@@ -37,10 +37,23 @@ impl Encoding {
     /// The best encoding that the client accepts, if it accepts any that there is.
     pub fn negotiate(headers: &HeaderMap) -> Option<Self> {
         let Some(accepted) = list(headers, &header::ACCEPT_ENCODING) else { return Some(Self::Identity) };
-        let accepted: Vec<_> = accepted.into_iter().map(weighted).collect();
+        // As they are named, then that of all others. Of what is named twice, the first counts.
+        let mut weights = [None; Self::ALL.len() + 1];
+        for (name, weight) in accepted.map(weighted) {
+            let known = Self::ALL.iter().map(|it| it.name()).chain(["*"]);
+            for (_, slot) in known.zip(&mut weights).filter(|(it, _)| it.eq_ignore_ascii_case(name)) {
+                slot.get_or_insert(weight);
+            }
+        }
+        let [zstd, brotli, gzip, identity, others] = weights;
         let weight = |encoding: Self| {
-            let named = |name: &str| accepted.iter().find(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, q)| *q);
-            match named(encoding.name()).or_else(|| named("*")) {
+            let own = match encoding {
+                Self::Zstd => zstd,
+                Self::Brotli => brotli,
+                Self::Gzip => gzip,
+                Self::Identity => identity,
+            };
+            match own.or(others) {
                 Some(weight) => weight,
                 // Identity is always acceptable unless refused; it is what is sent when nothing else is wanted.
                 None if encoding == Self::Identity => 1,
@@ -56,20 +69,16 @@ impl Encoding {
 pub fn accepts_json(headers: &HeaderMap) -> bool {
     let Some(accepted) = list(headers, &header::ACCEPT) else { return true };
     // The most specific range that matches decides.
-    let specificity = |range: &str| match range.to_ascii_lowercase().as_str() {
-        "application/json" => Some(2),
-        "application/*" => Some(1),
-        "*/*" => Some(0),
-        _ => None,
-    };
-    let matching = accepted.into_iter().map(weighted).filter_map(|(range, q)| Some((specificity(range)?, q)));
+    let by_specificity = ["*/*", "application/*", "application/json"];
+    let specificity = |range: &str| by_specificity.iter().position(|it| it.eq_ignore_ascii_case(range));
+    let matching = accepted.map(weighted).filter_map(|(range, q)| Some((specificity(range)?, q)));
     matching.max_by_key(|(specificity, _)| *specificity).is_some_and(|(_, q)| q > 0)
 }
 
 /// Whether `If-None-Match` names the content `tag` (without quotes and suffix), weakly and in whatever encoding.
 pub fn has_already(headers: &HeaderMap, tag: &str) -> bool {
-    let Some(known) = list(headers, &header::IF_NONE_MATCH) else { return false };
-    known.into_iter().any(|known| {
+    let Some(mut known) = list(headers, &header::IF_NONE_MATCH) else { return false };
+    known.any(|known| {
         let opaque = known.strip_prefix("W/").unwrap_or(known);
         let opaque = opaque.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
         let suffix = opaque.and_then(|it| it.strip_prefix(tag));
@@ -81,16 +90,16 @@ pub fn has_already(headers: &HeaderMap, tag: &str) -> bool {
 ///
 /// None of the lists read here has commas within its elements: entity tags of ours do not, and those of others match
 /// nothing either way.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Vec<&'a str>> {
-    headers.contains_key(name).then(|| {
-        let lines = headers.get_all(name).iter().filter_map(|it| it.to_str().ok());
-        lines.flat_map(|line| line.split(',')).map(str::trim).filter(|it| !it.is_empty()).collect()
-    })
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
+    let mut lines = headers.get_all(name).into_iter().peekable();
+    lines.peek()?;
+    let elements = lines.filter_map(|it| it.to_str().ok()).flat_map(|line| line.split(','));
+    Some(elements.map(str::trim_ascii).filter(|it| !it.is_empty()))
 }
 
 /// An element and its weight in thousandths, 1000 where it has none.
 fn weighted(element: &str) -> (&str, u16) {
-    let mut parameters = element.split(';').map(str::trim);
+    let mut parameters = element.split(';').map(str::trim_ascii);
     let what = parameters.next().unwrap_or_default();
     let weight = parameters.find_map(|it| it.strip_prefix("q=").or_else(|| it.strip_prefix("Q=")));
     (what, weight.map_or(1000, thousandths))
