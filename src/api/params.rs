@@ -17,6 +17,10 @@ impl<S: Sync> FromRequestParts<S> for Selected {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // Nearly all ask for everything; taking an empty query apart is not free.
+        if parts.uri.query().is_none() {
+            return Ok(Self(Selection::default()));
+        }
         let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
         let Query(pairs) = query.map_err(|error| ApiError::Query(format!("The query cannot be read: {error}.")))?;
         let mut labels: Option<LabelSelector> = None;
