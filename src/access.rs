@@ -16,12 +16,13 @@ use self::tokens_file::TokensFile;
 use crate::mesh::Grant;
 use crate::mesh::grant::Scope;
 
-/// A bearer token. It has no `Debug` and no `Display`, so that it cannot get into a log or an error.
-pub struct Token(String);
+/// A bearer token, where it is; no copy of it is made. It has no `Debug` and no `Display`, so that it cannot get into a
+/// log or an error.
+pub struct Token<'a>(&'a str);
 
-impl Token {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+impl<'a> Token<'a> {
+    pub fn new(text: &'a str) -> Self {
+        Self(text)
     }
 
     fn digest(&self) -> TokenDigest {
@@ -78,9 +79,11 @@ pub struct Access {
 
 impl Access {
     /// Access for the holders of the tokens in a file, or of a token made up for trying things out, or both.
-    pub fn new(file: Option<Arc<TokensFile>>, dev_token: Option<&Token>) -> Self {
-        let dev = dev_token
-            .map(|token| Entry { digest: token.digest(), identity: Identity::new("dev-token", Scope::Everywhere) });
+    pub fn new(file: Option<Arc<TokensFile>>, dev_token: Option<&Token<'_>>) -> Self {
+        let dev = dev_token.map(|token| Entry {
+            digest: token.digest(),
+            identity: Identity::new("dev-token", Scope::Everywhere),
+        });
         Self { dev, file }
     }
 
@@ -91,7 +94,7 @@ impl Access {
     /// # Errors
     /// When the token is not known.
     #[expect(clippy::unused_async, reason = "other authenticators have to ask")]
-    pub async fn identify(&self, token: &Token) -> Result<Identity, AccessError> {
+    pub async fn identify(&self, token: &Token<'_>) -> Result<Identity, AccessError> {
         let digest = token.digest();
         let from_file = self.file.as_ref().map(|it| it.entries());
         let entries = self.dev.iter().chain(from_file.iter().flat_map(|it| it.iter()));

@@ -26,8 +26,7 @@ use self::render::Bodies;
 use crate::access::Access;
 use crate::index::Reader;
 
-/// What handlers work with.
-#[derive(Clone)]
+/// What handlers work with. Behind one `Arc`, because axum clones it several times for each request.
 pub struct Api {
     pub reader: Reader,
     pub access: Arc<Access>,
@@ -42,7 +41,7 @@ pub fn router(api: Api, at_the_edge: Edge) -> Router {
         .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(api);
+        .with_state(Arc::new(api));
     layered(routes, at_the_edge)
 }
 

@@ -20,10 +20,10 @@ pub struct Caller {
     pub grant: Arc<Grant>,
 }
 
-impl FromRequestParts<Api> for Caller {
+impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         let token = bearer_token(&parts.headers)?;
         let identity = api.access.identify(&token).await?;
         Ok(Self { grant: api.access.grant(&identity).await? })
@@ -39,7 +39,7 @@ impl From<AccessError> for ApiError {
 }
 
 /// The one bearer token of a request (RFC 6750, section 2.1).
-fn bearer_token(headers: &HeaderMap) -> Result<Token, ApiError> {
+fn bearer_token(headers: &HeaderMap) -> Result<Token<'_>, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Err(ApiError::NoToken),
@@ -48,7 +48,7 @@ fn bearer_token(headers: &HeaderMap) -> Result<Token, ApiError> {
     }
 }
 
-fn token_of(value: &HeaderValue) -> Option<Token> {
+fn token_of(value: &HeaderValue) -> Option<Token<'_>> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let token = token.trim_matches(' ');
     let good = scheme.eq_ignore_ascii_case("bearer") && token.len() <= MAX_TOKEN && is_token68(token);

@@ -1,8 +1,10 @@
 //! `GET /v1/getEventMesh`.
 
+use std::sync::Arc;
+
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use super::Api;
@@ -59,28 +61,27 @@ use super::params::Selected;
     security(("bearer" = [])),
 )]
 pub async fn get_event_mesh(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     caller: Caller,
     Selected(selection): Selected,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    if !accepts_json(&headers) {
+    let headers = request.headers();
+    if !accepts_json(headers) {
         return Err(ApiError::NotAcceptable);
     }
-    let encoding = Encoding::negotiate(&headers).ok_or(ApiError::NoEncoding)?;
+    let encoding = Encoding::negotiate(headers).ok_or(ApiError::NoEncoding)?;
     let snapshot = api.reader.current().ok_or(ApiError::Incomplete)?;
     let body = api.bodies.get(&snapshot, caller.grant, selection).await?;
 
-    let mut response = if has_already(&headers, body.tag()) {
+    let mut response = if has_already(headers, body.tag()) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response.headers_mut().insert(header::ETAG, body.etag(encoding));
         response
     } else {
-        let form = body.form(encoding).await?;
-        let mut response = Response::new(Body::from(form.bytes.clone()));
+        let bytes = body.form(encoding).await?.clone();
+        let mut response = Response::new(Body::from(bytes));
         let headers = response.headers_mut();
-        headers.insert(header::ETAG, form.etag.clone());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if encoding != Encoding::Identity {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
@@ -88,6 +89,7 @@ pub async fn get_event_mesh(
         response
     };
     let headers = response.headers_mut();
+    headers.insert(header::ETAG, body.etag(encoding));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("Authorization, Accept, Accept-Encoding"));
     Ok(response)

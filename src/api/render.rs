@@ -34,23 +34,17 @@ const LARGE: usize = 64 << 10;
 pub struct Body {
     /// Names the content: equal content has equal tags, wherever and whenever it is rendered.
     tag: String,
-    identity: Form,
-    compressed: [OnceCell<Form>; 3],
-}
-
-/// A body in one encoding.
-#[derive(Debug, Clone)]
-pub struct Form {
-    pub bytes: Bytes,
-    /// Quoted, with the suffix of the encoding.
-    pub etag: HeaderValue,
+    /// By encoding, quoted and with its suffix: most answers are 304 and need nothing else.
+    etags: [HeaderValue; Encoding::ALL.len()],
+    identity: Bytes,
+    compressed: [OnceCell<Bytes>; 3],
 }
 
 impl Body {
     fn new(json: Vec<u8>) -> Self {
         let tag = blake3::hash(&json).to_hex().as_str().get(..32).unwrap_or_default().to_owned();
-        let identity = Form::new(&tag, Encoding::Identity, json);
-        Self { tag, identity, compressed: Default::default() }
+        let etags = Encoding::ALL.map(|encoding| etag(&tag, encoding));
+        Self { tag, etags, identity: json.into(), compressed: Default::default() }
     }
 
     pub fn tag(&self) -> &str {
@@ -59,9 +53,12 @@ impl Body {
 
     /// The entity tag of an encoding, whether or not it was made yet.
     pub fn etag(&self, encoding: Encoding) -> HeaderValue {
-        match self.cell(encoding).map_or(Some(&self.identity), OnceCell::get) {
-            Some(form) => form.etag.clone(),
-            None => etag(&self.tag, encoding),
+        let [zstd, brotli, gzip, identity] = &self.etags;
+        match encoding {
+            Encoding::Zstd => zstd.clone(),
+            Encoding::Brotli => brotli.clone(),
+            Encoding::Gzip => gzip.clone(),
+            Encoding::Identity => identity.clone(),
         }
     }
 
@@ -69,14 +66,14 @@ impl Body {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub async fn form(&self, encoding: Encoding) -> Result<&Form, ApiError> {
+    pub async fn form(&self, encoding: Encoding) -> Result<&Bytes, ApiError> {
         match self.cell(encoding) {
             None => Ok(&self.identity),
             Some(cell) => cell.get_or_try_init(|| self.compress(encoding)).await,
         }
     }
 
-    fn cell(&self, encoding: Encoding) -> Option<&OnceCell<Form>> {
+    fn cell(&self, encoding: Encoding) -> Option<&OnceCell<Bytes>> {
         let [zstd, brotli, gzip] = &self.compressed;
         match encoding {
             Encoding::Zstd => Some(zstd),
@@ -86,21 +83,14 @@ impl Body {
         }
     }
 
-    async fn compress(&self, encoding: Encoding) -> Result<Form, ApiError> {
-        let json = self.identity.bytes.clone();
+    async fn compress(&self, encoding: Encoding) -> Result<Bytes, ApiError> {
+        let json = self.identity.clone();
         let compressed = if json.len() > LARGE {
             off_path(move || compressed(&json, encoding)).await?
         } else {
             compressed(&json, encoding)
         };
-        let bytes = compressed.map_err(|error| ApiError::Internal(format!("{}: {error}", encoding.name())))?;
-        Ok(Form::new(&self.tag, encoding, bytes))
-    }
-}
-
-impl Form {
-    fn new(tag: &str, encoding: Encoding, bytes: Vec<u8>) -> Self {
-        Self { bytes: bytes.into(), etag: etag(tag, encoding) }
+        compressed.map(Bytes::from).map_err(|error| ApiError::Internal(format!("{}: {error}", encoding.name())))
     }
 }
 
@@ -151,7 +141,7 @@ impl Default for Bodies {
         let views = moka::future::Cache::builder()
             .max_capacity(MAX_BODIES)
             .time_to_idle(MAX_IDLE)
-            .weigher(move |_, (_, it): &(u64, Rendered)| it.as_ref().map_or(0, |it| weight(it.identity.bytes.len())))
+            .weigher(move |_, (_, it): &(u64, Rendered)| it.as_ref().map_or(0, |it| weight(it.identity.len())))
             .build();
         Self { fragments, views, by_tag: Arc::default() }
     }
@@ -173,7 +163,8 @@ impl Bodies {
         let rendered = async { (revision, self.render(snapshot.clone(), key.clone()).await) };
         // A failure is tried again by the next one who asks.
         let outdated = |(made_from, it): &(u64, Rendered)| *made_from < revision || it.is_err();
-        self.views.entry(key.clone()).or_insert_with_if(rendered, outdated).await.into_value().1
+        // Boxed, so that those who find a body need not move about all that it takes to make one.
+        Box::pin(self.views.entry(key.clone()).or_insert_with_if(rendered, outdated)).await.into_value().1
     }
 
     async fn render(&self, snapshot: Arc<Snapshot>, (grant, selection): (Arc<Grant>, Selection)) -> Rendered {
