@@ -80,10 +80,8 @@ pub struct Access {
 impl Access {
     /// Access for the holders of the tokens in a file, or of a token made up for trying things out, or both.
     pub fn new(file: Option<Arc<TokensFile>>, dev_token: Option<&Token<'_>>) -> Self {
-        let dev = dev_token.map(|token| Entry {
-            digest: token.digest(),
-            identity: Identity::new("dev-token", Scope::Everywhere),
-        });
+        let dev = dev_token
+            .map(|token| Entry { digest: token.digest(), identity: Identity::new("dev-token", Scope::Everywhere) });
         Self { dev, file }
     }
 

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +26,9 @@ use crate::index;
 use crate::origins::manifests::{self, Manifests};
 use crate::telemetry::{self, Admin, Metrics};
 
+/// How long what is left may take once all answers are given.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+
 /// Runs a command to its end.
 ///
 /// # Errors
@@ -35,8 +39,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => {
             let config = args.checked()?;
             let runtime = tokio::runtime::Runtime::new().context("The runtime cannot start")?;
-            runtime.block_on(serve(config))?;
-            Ok(ExitCode::SUCCESS)
+            let served = runtime.block_on(serve(config));
+            // A file system that hangs must not keep the process.
+            runtime.shutdown_timeout(MAX_WAIT);
+            served.map(|()| ExitCode::SUCCESS)
         }
         Command::Check(args) => check::run(&args),
         Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
@@ -104,9 +110,14 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     }
     draining.store(true, Ordering::Relaxed);
     stop.send_replace(true);
-    serving.await.context("The server failed")?;
+    tokio::select! {
+        ended = serving => ended.context("The server failed")?,
+        _ = terminated.recv() => anyhow::bail!("Told to end at once"),
+        _ = interrupted.recv() => anyhow::bail!("Told to end at once"),
+    }
     stop_admin.send_replace(true);
-    administering.await.context("The admin server failed")?;
+    // Whoever looks at the state of a service that has ended need not be waited for.
+    let _ = tokio::time::timeout(MAX_WAIT, administering).await;
     info!("Ended");
     Ok(())
 }

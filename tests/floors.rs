@@ -40,6 +40,7 @@ const PLAN: [Floor; 12] = [
             "bytes",
             "flate2",
             "futures_util",
+            "hashbrown",
             "moka",
             "serde",
             "serde_json",

@@ -22,6 +22,10 @@ fn every_route_tells_all_of_its_answers() {
         for (status, response) in operations["get"]["responses"].as_object().unwrap() {
             assert!(response["description"].as_str().is_some_and(|it| !it.is_empty()), "{path} {status}");
             assert!(response["headers"]["X-Request-Id"].is_object(), "{path} {status} has a request id");
+            let contents = response["content"].as_object().into_iter().flatten();
+            for (_, content) in contents.filter(|(kind, _)| *kind == "application/problem+json") {
+                assert_eq!(content["example"]["status"].to_string(), *status, "{path} {status} has an example");
+            }
         }
     }
     let mesh = &document["paths"]["/v1/getEventMesh"]["get"]["responses"];

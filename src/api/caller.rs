@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
+use tracing::trace;
 
 use super::Api;
 use super::error::ApiError;
@@ -26,6 +27,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         let token = bearer_token(&parts.headers)?;
         let identity = api.access.identify(&token).await?;
+        trace!(caller = %identity.name, "Identified");
         Ok(Self { grant: api.access.grant(&identity).await? })
     }
 }
@@ -43,16 +45,23 @@ fn bearer_token(headers: &HeaderMap) -> Result<Token<'_>, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Err(ApiError::NoToken),
-        (Some(value), None) => token_of(value).ok_or(ApiError::MalformedToken),
+        (Some(value), None) => token_of(value),
         (Some(_), Some(_)) => Err(ApiError::MalformedToken),
     }
 }
 
-fn token_of(value: &HeaderValue) -> Option<Token<'_>> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+/// Another scheme and an empty token are no token (`semantics.md` 7.1).
+fn token_of(value: &HeaderValue) -> Result<Token<'_>, ApiError> {
+    let text = value.to_str().map_err(|_| ApiError::MalformedToken)?;
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
     let token = token.trim_matches(' ');
-    let good = scheme.eq_ignore_ascii_case("bearer") && token.len() <= MAX_TOKEN && is_token68(token);
-    good.then(|| Token::new(token))
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+        Err(ApiError::NoToken)
+    } else if token.len() <= MAX_TOKEN && is_token68(token) {
+        Ok(Token::new(token))
+    } else {
+        Err(ApiError::MalformedToken)
+    }
 }
 
 /// RFC 9110, section 11.2: letters, digits and a few signs, then only `=`.

@@ -69,6 +69,10 @@ pub async fn edge(State(edge): State<Edge>, request: Request, next: Next) -> Res
     let mut response = match response {
         Ok(mut response) => match response.extensions_mut().remove::<ApiError>() {
             Some(error) => error.answer(id.to_str().unwrap_or_default()),
+            // The router of the page to read the document answers with the bare status.
+            None if response.status() == StatusCode::NOT_FOUND => {
+                ApiError::NotFound.answer(id.to_str().unwrap_or_default())
+            }
             None => response,
         },
         Err(error) => error.answer(id.to_str().unwrap_or_default()),

@@ -65,10 +65,7 @@ impl ApiError {
         match self {
             Self::NoToken => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             // RFC 6750, section 3.1.
-            Self::MalformedToken => {
-                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_request\"")))
-            }
-            Self::UnknownToken => {
+            Self::MalformedToken | Self::UnknownToken => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\"")))
             }
             Self::MethodNotAllowed => Some((header::ALLOW, HeaderValue::from_static("GET, HEAD"))),

@@ -42,19 +42,33 @@ use super::params::Selected;
                 ("Cache-Control" = String, description = "`private, no-cache`"),
                 ("Vary" = String, description = "`Authorization, Accept, Accept-Encoding`"),
                 ("Content-Encoding" = String, description = "The encoding, unless identity."),
-            )),
+            ),
+            example = json!({
+                "eventTypes": [{
+                    "namespace": "shop", "name": "order-placed", "uid": "38297b02-fee8-5697-aa54-9bfb2f637c4e",
+                    "labels": {"domain": "orders"}, "annotations": {}, "type": "com.example.shop.order.placed",
+                    "description": "A customer placed an order.",
+                    "reference": {"group": "eventing.knative.dev", "kind": "Broker", "namespace": "shop", "name": "orders"},
+                    "consumedBy": ["invoicing"]
+                }],
+                "brokers": [{
+                    "namespace": "shop", "name": "orders", "uid": "321af9b5-8111-535e-b44c-4d0500169216",
+                    "labels": {}, "annotations": {}, "providedEventTypes": ["shop/order-placed"]
+                }],
+                "subscribables": [],
+                "sources": []
+            })),
         (status = 304, description = "Nothing changed since the answer that `If-None-Match` names.",
-            headers(("ETag" = String, description = "Names the content."))),
+            headers(
+                ("ETag" = String, description = "Names the content."),
+                ("Cache-Control" = String, description = "`private, no-cache`"),
+                ("Vary" = String, description = "`Authorization, Accept, Accept-Encoding`"),
+            )),
         (status = 400, description = "The query cannot be understood; the detail says what and where.", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or one that is not accepted.", body = Problem, content_type = "application/problem+json",
             headers(("WWW-Authenticate" = String, description = "`Bearer`, with an error code of RFC 6750 when a token was sent."))),
-        (status = 405, description = "Another method than GET and HEAD.", body = Problem, content_type = "application/problem+json",
-            headers(("Allow" = String, description = "`GET, HEAD`"))),
-        (status = 406, description = "No acceptable media type or encoding.", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The request has a large body.", body = Problem, content_type = "application/problem+json"),
-        (status = 414, description = "The URI is too long.", body = Problem, content_type = "application/problem+json"),
-        (status = 431, description = "The header fields are too large.", body = Problem, content_type = "application/problem+json"),
-        (status = 500, description = "Something went wrong on our side.", body = Problem, content_type = "application/problem+json"),
+        (status = 406, description = "No acceptable media type or encoding.", body = Problem, content_type = "application/problem+json",
+            headers(("Vary" = String, description = "`Accept` or `Accept-Encoding`"))),
         (status = 503, description = "The catalog is not complete yet, or the answer took too long. There is never a short answer.", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds after which to try again."))),
     ),

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{HeaderBuilder, OpenApi as Document, RefOr};
+use utoipa::openapi::{ContentBuilder, HeaderBuilder, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi, PartialSchema as _};
 
 use super::edge::{MAX_BODY, MAX_HEADERS, MAX_URI};
@@ -15,7 +15,7 @@ use super::error::ApiError;
 #[openapi(
     info(
         title = "eventmesh-catalog",
-        description = "Which events exist, who sends them, who consumes them.\n\nEvery answer shows what the holder of the bearer token may see, and nothing else. Errors are problems of RFC 9457.",
+        description = "Which events exist, who sends them, who consumes them.\n\nEvery answer shows what the holder of the bearer token may see, and nothing else. Errors are problems of RFC 9457. What is not a route is answered with 404, and without a good token with 401. HEAD is answered as GET is, without the body.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(super::event_mesh::get_event_mesh, get_openapi, docs),
@@ -39,31 +39,67 @@ impl Modify for Bearer {
     }
 }
 
-/// What the edge gives to every answer, and an example of each problem as it is really sent.
+/// What the edge gives to every route, and an example of each problem as it is really sent.
 struct Common;
 
 const REQUEST_ID: &str = "5f1c9b7e0a3d4c21-0000002a";
+const PROBLEM: &str = "application/problem+json";
 
 impl Modify for Common {
     fn modify(&self, document: &mut Document) {
-        let operations = document.paths.paths.values_mut().filter_map(|it| it.get.as_mut());
-        for (status, response) in operations.flat_map(|it| &mut it.responses.responses) {
-            let RefOr::T(response) = response else { continue };
-            let id = HeaderBuilder::new().schema(Some(String::schema())).description(Some("The id of the request."));
-            response.headers.insert("X-Request-Id".into(), RefOr::T(id.build()));
-            let problem = examples().into_iter().find(|it| it.status().as_str() == status);
-            let content = response.content.get_mut("application/problem+json");
-            if let (Some(problem), Some(RefOr::T(content))) = (problem, content) {
-                content.example = serde_json::to_value(problem.problem(REQUEST_ID)).ok();
+        for operation in document.paths.paths.values_mut().filter_map(|it| it.get.as_mut()) {
+            let responses = &mut operation.responses.responses;
+            for (status, description) in EVERYWHERE {
+                responses.entry(status.into()).or_insert_with(|| RefOr::T(problem_response(description)));
+            }
+            for (status, response) in responses {
+                if let RefOr::T(response) = response {
+                    complete(status, response);
+                }
             }
         }
     }
 }
 
-fn examples() -> [ApiError; 9] {
+/// What any route may answer.
+const EVERYWHERE: [(&str, &str); 6] = [
+    ("405", "Another method than GET and HEAD, with a good token; without one, 401."),
+    ("413", "The request has a large body."),
+    ("414", "The URI is too long."),
+    ("431", "The header fields are too large."),
+    ("500", "Something went wrong on our side."),
+    ("503", "The answer took too long."),
+];
+
+fn problem_response(description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(description).content(PROBLEM, content).build()
+}
+
+/// Adds the headers that all answers have, those of all problems, and an example.
+fn complete(status: &str, response: &mut Response) {
+    let mut header = |name: &str, description: &str| {
+        let header = HeaderBuilder::new().schema(Some(String::schema())).description(Some(description)).build();
+        response.headers.entry(name.into()).or_insert(RefOr::T(header));
+    };
+    header("X-Request-Id", "The id of the request.");
+    header("X-Content-Type-Options", "`nosniff`");
+    let Some(RefOr::T(content)) = response.content.get_mut(PROBLEM) else { return };
+    header("Cache-Control", "`no-store`");
+    match status {
+        "405" => header("Allow", "`GET, HEAD`"),
+        "503" => header("Retry-After", "Seconds after which to try again."),
+        _ => {}
+    }
+    let example = examples().into_iter().find(|it| it.status().as_str() == status);
+    content.example = example.and_then(|it| serde_json::to_value(it.problem(REQUEST_ID)).ok());
+}
+
+fn examples() -> [ApiError; 10] {
     [
         ApiError::Query("label selector: expected a label key at character 1.".into()),
         ApiError::UnknownToken,
+        ApiError::NotFound,
         ApiError::MethodNotAllowed,
         ApiError::NotAcceptable,
         ApiError::BodyTooLarge { limit: MAX_BODY },

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
+use hashbrown::DefaultHashBuilder;
 use serde::Serialize;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::dto;
 use super::error::ApiError;
@@ -24,10 +25,16 @@ use crate::mesh::{Grant, Selection, Snapshot, View};
 const MAX_FRAGMENTS: u64 = 128 << 20;
 /// How many bytes of bodies are kept, about.
 const MAX_BODIES: u64 = 512 << 20;
+/// What an entry of a cache takes beside its bytes, about; many small ones are a lot as well.
+const ENTRY: usize = 2 << 10;
 /// How long what nobody asks for is kept.
 const MAX_IDLE: Duration = Duration::from_mins(10);
 /// A body larger than this is compressed away from the threads that answer.
 const LARGE: usize = 64 << 10;
+
+/// How many bodies are made at once. Those who ask for more wait, so that making them does not keep changes from being
+/// linked.
+static MAKERS: Semaphore = Semaphore::const_new(4);
 
 /// The body of an answer, in all forms that were asked for so far.
 #[derive(Debug)]
@@ -125,7 +132,7 @@ type Rendered = Result<Arc<Body>, ApiError>;
 pub struct Bodies {
     fragments: moka::sync::Cache<(ShardId, Arc<Grant>), Arc<Fragment>>,
     /// The newest body for each grant and selection, with the revision that it was made from.
-    views: moka::future::Cache<(Arc<Grant>, Selection), (u64, Rendered)>,
+    views: moka::future::Cache<(Arc<Grant>, Selection), (u64, Rendered), DefaultHashBuilder>,
     /// Bodies that somebody still holds, by tag.
     by_tag: Arc<Mutex<HashMap<String, Weak<Body>>>>,
 }
@@ -136,13 +143,17 @@ impl Default for Bodies {
         let fragments = moka::sync::Cache::builder()
             .max_capacity(MAX_FRAGMENTS)
             .time_to_idle(MAX_IDLE)
-            .weigher(move |_, it: &Arc<Fragment>| weight(it.bytes()))
+            .weigher(move |_, it: &Arc<Fragment>| weight(ENTRY + it.bytes()))
             .build();
         let views = moka::future::Cache::builder()
             .max_capacity(MAX_BODIES)
             .time_to_idle(MAX_IDLE)
-            .weigher(move |_, (_, it): &(u64, Rendered)| it.as_ref().map_or(0, |it| weight(it.identity.len())))
-            .build();
+            .weigher(move |(_, selection): &(_, Selection), (_, it): &(u64, Rendered)| {
+                // A body has room for its compressed forms, and a selection is held in pieces.
+                let body = it.as_ref().map_or(0, |it| 2 * it.identity.len());
+                weight(ENTRY + 8 * selection.len() + body)
+            })
+            .build_with_hasher(DefaultHashBuilder::default());
         Self { fragments, views, by_tag: Arc::default() }
     }
 }
@@ -257,5 +268,11 @@ fn joined(items: impl Iterator<Item = impl Serialize>) -> serde_json::Result<Vec
 
 /// Runs work that takes its time away from the threads that answer.
 async fn off_path<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::Internal(error.to_string()))
+    let permit = MAKERS.acquire().await.map_err(|error| ApiError::Internal(error.to_string()))?;
+    // The work goes on when the one who asked goes away, and the permit with it.
+    let permitted = move || {
+        let _permit = permit;
+        work()
+    };
+    tokio::task::spawn_blocking(permitted).await.map_err(|error| ApiError::Internal(error.to_string()))
 }

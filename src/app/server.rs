@@ -18,7 +18,9 @@ use crate::config::ConfigError;
 const MAX_HEADER_TIME: Duration = Duration::from_secs(10);
 /// How much of a request's head is read before it is refused, in bytes. More than the API's own limits, so that those
 /// answer first.
-const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEAD: usize = 128 * 1024;
+/// How many header fields are read.
+const MAX_FIELDS: usize = 256;
 /// How long answers under way may take to finish once the service is told to end.
 const MAX_DRAIN: Duration = Duration::from_secs(20);
 /// How long to wait before accepting again when the system has no room for another connection.
@@ -82,6 +84,7 @@ fn serve(stream: TcpStream, peer: SocketAddr, router: Router, connections: &Grac
         .timer(TokioTimer::new())
         .header_read_timeout(MAX_HEADER_TIME)
         .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_FIELDS)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let connection = connections.watch(connection);
     tokio::spawn(async move {

@@ -17,7 +17,7 @@ use petgraph::visit::EdgeRef as _;
 use super::inventory::Changes;
 use super::kinds::Kinds;
 use super::object::{Key, ObjectRef};
-use super::resource::{EventType, Resource, Subscription};
+use super::resource::{EventType, Resource, Role, Subscription};
 use super::snapshot::{Entries, Route};
 use super::template::Value;
 use crate::cesql::Verdict;
@@ -130,9 +130,14 @@ impl MeshGraph {
         Some(entries)
     }
 
-    /// Whether a new state means other relations: not when only labels, annotations or the like differ.
+    /// Whether a new state means other relations: not when only labels, descriptions or the like differ.
     fn relinks(&self, node: NodeIndex, new: Option<&Resource>) -> bool {
-        self.resource(node).map(|it| &it.role) != new.map(|it| &it.role)
+        match (self.resource(node).map(|it| &it.role), new.map(|it| &it.role)) {
+            (Some(Role::EventType(old)), Some(Role::EventType(new))) => {
+                (&old.reference, &old.declaration) != (&new.reference, &new.declaration)
+            }
+            (old, new) => old != new,
+        }
     }
 
     // What objects say.

@@ -25,6 +25,15 @@ impl Selection {
         self.labels.0.is_empty() && self.namespaces.is_empty()
     }
 
+    /// How long it is as written, in bytes, about.
+    pub fn len(&self) -> usize {
+        self.labels.to_string().len() + self.namespaces.iter().map(String::len).sum::<usize>()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.is_everything()
+    }
+
     pub fn selects(&self, key: &ObjectRef, labels: &Pairs) -> bool {
         (self.namespaces.is_empty() || self.namespaces.contains(&*key.namespace)) && self.labels.matches(labels)
     }
