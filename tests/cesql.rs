@@ -10,6 +10,7 @@ mod language;
 mod limits;
 #[path = "cesql/properties.rs"]
 mod properties;
+mod support;
 
 use std::collections::BTreeMap;
 

@@ -280,7 +280,7 @@ fn check_says_what_is_wrong_for_people_and_for_programs() {
     for code in ["dangling-reference", "subscriber-without-id", "unparsable-filter", "filter-matches-nothing"] {
         assert!(found.contains(&format!("[{code}]")), "{code} in {found}");
     }
-    assert!(found.ends_with("1 errors, 4 warnings in 7 files\n"), "{found}");
+    assert!(found.ends_with("1 error, 4 warnings in 7 files\n"), "{found}");
 
     let json = run(&["check", "--manifests", &sample(), "--format", "json", "--fail-on", "never"]);
     assert_eq!(json.status.code(), Some(0));

@@ -80,8 +80,13 @@ impl Report {
 
     fn text(&self) -> String {
         let lines: String = self.diagnostics.iter().map(Found::line).collect();
-        format!("{lines}{} errors, {} warnings in {} files\n", self.errors, self.warnings, self.files)
+        let (errors, warnings) = (counted(self.errors, "error"), counted(self.warnings, "warning"));
+        format!("{lines}{errors}, {warnings} in {}\n", counted(self.files, "file"))
     }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 const ERROR: &str = "error";

@@ -132,3 +132,18 @@ const CLUSTER_SCOPED: [(&str, &str); 16] = [
 pub fn is_cluster_scoped(group: &str, kind: &str) -> bool {
     CLUSTER_SCOPED.contains(&(group, kind))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_kinds_differ_by_their_kind_alone() {
+        let mut kinds: Vec<_> = KNOWN.iter().map(|it| it.kind.to_lowercase()).collect();
+        kinds.extend(["broker", "trigger", "eventtype", "subscription"].map(String::from));
+        let count = kinds.len();
+        kinds.sort();
+        kinds.dedup();
+        assert_eq!(kinds.len(), count);
+    }
+}
