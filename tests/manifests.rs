@@ -171,10 +171,8 @@ fn a_file_over_the_limit_is_not_read() {
     let mut repository = Repository::with(|it| it.max_bytes = 200);
     repository.write("a.yaml", broker("a")).write("b.yaml", broker("b") + &"#".repeat(300));
     assert_eq!(repository.brokers(), ["default/a"]);
-    let size = broker("b").len() + 300;
-    let message = format!(
-        "b.yaml:1: the file has {size} bytes, more than the 200 that are read; split it or raise --max-manifest-bytes"
-    );
+    let message =
+        "b.yaml:1: the file has more than the 200 bytes that are read; split it or raise --max-manifest-bytes";
     assert_eq!(repository.problems(), [message]);
 }
 
@@ -378,10 +376,10 @@ spec: {type: odd.type, reference: text, description: [1]}
         "odd: metadata.labels.count: expected a string, found a number; put it in quotes",
         "odd: metadata.labels.list: expected a string, found a list",
         "odd: metadata.annotations: expected an object, found a number",
-        "odd: : EventType version v9 is not known; read as far as possible",
+        "odd: EventType version v9 is not known; read as far as possible",
         "odd: spec.reference: expected an object, found a string",
         "odd: spec.description: expected a string, found a list",
-        "no-spec: : the object has no spec",
+        "no-spec: the object has no spec",
         "odd: spec.filters: expected a list, found a string",
         "odd: spec.subscriber: expected an object, found a number",
     ] {

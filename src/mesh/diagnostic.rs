@@ -74,6 +74,7 @@ impl fmt::Display for Finding {
     /// One sentence that names the thing and, where there is one, the remedy.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Flaw(Flaw { field, problem }) if field.is_empty() => f.write_str(problem),
             Self::Flaw(Flaw { field, problem }) => write!(f, "{field}: {problem}"),
             Self::UnparsableFilter { text, error } => {
                 write!(f, "the CESQL filter `{text}` does not parse: {error}")

@@ -184,7 +184,7 @@ pub struct Emitted {
 /// Something about an object that could not be read, and what was made of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Flaw {
-    /// The field, such as `spec.filters[2].exact`.
+    /// The field, such as `spec.filters[2].exact`; empty for the object itself.
     pub field: Box<str>,
     /// What is wrong with it.
     pub problem: Box<str>,

@@ -62,8 +62,8 @@ pub struct Problem {
 pub enum ProblemKind {
     #[error("cannot be read: {0}")]
     Unreadable(String),
-    #[error("the file has {bytes} bytes, more than the {limit} that are read; split it or raise --max-manifest-bytes")]
-    TooLarge { bytes: u64, limit: u64 },
+    #[error("the file has more than the {limit} bytes that are read; split it or raise --max-manifest-bytes")]
+    TooLarge { limit: u64 },
     #[error("{0}")]
     Malformed(String),
     #[error("skipped, because it is not a Kubernetes object: {0}")]

@@ -16,6 +16,9 @@ const UIDS: Uuid = Uuid::from_u128(0x6576_656e_746d_5573_8068_6361_7461_6c67);
 /// How deep a document may be nested. An object of Kubernetes is a few dozen levels deep at the most.
 const MAX_DEPTH: usize = 100;
 
+/// How much may be written by aliases, in scalars and brackets. Hardly a manifest has any.
+const MAX_ALIASED: usize = 50_000;
+
 /// An object and where in its file it begins.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -177,6 +180,7 @@ fn yaml_value(document: &str) -> Result<Value, DocumentError> {
     options.emit_comments = false;
     if let Some(budget) = &mut options.budget {
         budget.max_depth = MAX_DEPTH;
+        budget.max_recorded_anchor_events = MAX_ALIASED;
         budget.flow_nesting_limit = MAX_DEPTH;
         // A `List` may hold a whole cluster; the size of the file bounds what is read.
         budget.max_nodes = usize::MAX;

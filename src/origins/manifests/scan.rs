@@ -135,11 +135,10 @@ fn is_manifest(path: &Path) -> bool {
 pub fn read(path: &Path, max_bytes: u64) -> Result<String, ProblemKind> {
     let unreadable = |error: io::Error| ProblemKind::Unreadable(error.to_string());
     let file = fs::File::open(path).map_err(unreadable)?;
-    let size = file.metadata().map_err(unreadable)?.len();
     let mut bytes = Vec::new();
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > max_bytes {
-        return Err(ProblemKind::TooLarge { bytes: size, limit: max_bytes });
+        return Err(ProblemKind::TooLarge { limit: max_bytes });
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
