@@ -34,6 +34,7 @@ const PLAN: [Floor; 12] = [
         part: "api",
         parts: &["api", "access", "index", "mesh"],
         crates: &[
+            "arc_swap",
             "axum",
             "blake3",
             "brotli",

@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use hashbrown::DefaultHashBuilder;
@@ -124,6 +125,20 @@ fn compressed(json: &[u8], encoding: Encoding) -> io::Result<Vec<u8>> {
     }
 }
 
+/// A view and its body.
+struct Latest {
+    revision: u64,
+    grant: Arc<Grant>,
+    selection: Selection,
+    body: Arc<Body>,
+}
+
+impl Latest {
+    fn is(&self, revision: u64, grant: &Arc<Grant>, selection: &Selection) -> bool {
+        self.revision == revision && Arc::ptr_eq(&self.grant, grant) && self.selection == *selection
+    }
+}
+
 /// A body, or why there is none.
 type Rendered = Result<Arc<Body>, ApiError>;
 
@@ -133,6 +148,8 @@ pub struct Bodies {
     fragments: moka::sync::Cache<(ShardId, Arc<Grant>), Arc<Fragment>>,
     /// The newest body for each grant and selection, with the revision that it was made from.
     views: moka::future::Cache<(Arc<Grant>, Selection), (u64, Rendered), DefaultHashBuilder>,
+    /// The view that was made last. Mostly there is one who polls, and who finds it here needs no cache.
+    latest: Arc<ArcSwapOption<Latest>>,
     /// Bodies that somebody still holds, by tag.
     by_tag: Arc<Mutex<HashMap<String, Weak<Body>>>>,
 }
@@ -154,7 +171,7 @@ impl Default for Bodies {
                 weight(ENTRY + 8 * selection.len() + body)
             })
             .build_with_hasher(DefaultHashBuilder::default());
-        Self { fragments, views, by_tag: Arc::default() }
+        Self { fragments, views, latest: Arc::default(), by_tag: Arc::default() }
     }
 }
 
@@ -165,13 +182,25 @@ impl Bodies {
     /// When it cannot be rendered.
     pub async fn get(&self, snapshot: &Arc<Snapshot>, grant: Arc<Grant>, selection: Selection) -> Rendered {
         let revision = snapshot.revision();
+        if let Some(latest) = &*self.latest.load()
+            && latest.is(revision, &grant, &selection)
+        {
+            return Ok(latest.body.clone());
+        }
         let key = (grant, selection);
         if let Some((made_from, Ok(body))) = self.views.get(&key).await
             && made_from >= revision
         {
             return Ok(body);
         }
-        let rendered = async { (revision, self.render(snapshot.clone(), key.clone()).await) };
+        let rendered = async {
+            let rendered = self.render(snapshot.clone(), key.clone()).await;
+            if let Ok(body) = &rendered {
+                let (grant, selection) = key.clone();
+                self.latest.store(Some(Arc::new(Latest { revision, grant, selection, body: body.clone() })));
+            }
+            (revision, rendered)
+        };
         // A failure is tried again by the next one who asks.
         let outdated = |(made_from, it): &(u64, Rendered)| *made_from < revision || it.is_err();
         // Boxed, so that those who find a body need not move about all that it takes to make one.
