@@ -104,6 +104,15 @@ impl Filter {
         Reason { verdict: self.verdict(declaration), says, because }
     }
 
+    /// The type that an event must have to pass, if there is only one: the filter never lets events of others pass.
+    pub fn required_type(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Attribute(AttributeTest { name, test: Test::Equals(of_type) }) if &**name == "type" => Some(of_type),
+            Self::All(parts) => parts.iter().find_map(Self::required_type),
+            _ => None,
+        }
+    }
+
     /// The text that the filter compares an event's type with, where that is plain to see.
     pub fn wanted_type(&self) -> Option<&str> {
         match self {

@@ -6,6 +6,7 @@
 //! building afresh give the same entries.
 
 mod links;
+mod listeners;
 
 use std::sync::Arc;
 
@@ -250,10 +251,6 @@ impl MeshGraph {
             .filter(|(edge, _)| matches!(edge, Edge::Backed | Edge::Fronted))
             .map(|(_, twin)| twin)
             .filter(|twin| self.is_conduit(*twin))
-    }
-
-    fn listeners(&self, group: &[NodeIndex]) -> Vec<NodeIndex> {
-        group.iter().flat_map(|member| self.beyond(*member, Incoming, Edge::Listens)).collect()
     }
 
     fn declared_on(&self, group: &[NodeIndex]) -> Vec<NodeIndex> {

@@ -8,11 +8,12 @@ use petgraph::Direction::{self, Incoming, Outgoing};
 use petgraph::stable_graph::{EdgeReference, NodeIndex};
 use petgraph::visit::EdgeRef as _;
 
+use super::listeners::Listeners;
 use super::{Edge, MeshGraph, Touched};
 use crate::cesql::Verdict;
 use crate::mesh::object::Key;
 use crate::mesh::reach::reaches;
-use crate::mesh::resource::{EventType, Resource};
+use crate::mesh::resource::{EventType, Resource, Role};
 use crate::mesh::snapshot::{
     ConduitLinks, Consumer, Entries, Entry, Links, Provided, Route, SourceLinks, Supplied, Twins, TypeLinks,
 };
@@ -31,11 +32,16 @@ impl MeshGraph {
         }
         for node in &touched.subscriptions {
             touched.entries.extend(self.passed_by(*node));
-            self.pass(*node, Outgoing);
+            self.set_passes(*node, Outgoing, self.passing(*node));
             touched.entries.extend(self.passed_by(*node));
         }
+        let mut on_conduit: HashMap<NodeIndex, Listeners> = HashMap::new();
         for node in &touched.types {
-            self.pass(*node, Incoming);
+            let conduit = self.beyond(*node, Outgoing, Edge::Refers).next();
+            let listeners = conduit.map(|it| &*on_conduit.entry(it).or_insert_with(|| self.listeners(it)));
+            let passed_by = |it| listeners.map(|listeners| listeners.passed_by(it));
+            let wanted = self.event_type(*node).and_then(passed_by).unwrap_or_default();
+            self.set_passes(*node, Incoming, wanted);
         }
         touched.entries.extend(&touched.types);
         touched.entries.into_iter().filter_map(|node| self.entry(node)).collect()
@@ -60,8 +66,7 @@ impl MeshGraph {
 
     /// Brings the `Passes` edges of one node up to date: of a subscription the outgoing ones, of an event type the
     /// incoming ones.
-    fn pass(&mut self, node: NodeIndex, direction: Direction) {
-        let mut wanted = self.passing(node, direction);
+    fn set_passes(&mut self, node: NodeIndex, direction: Direction, mut wanted: HashMap<NodeIndex, Verdict>) {
         let mut stale = vec![];
         for edge in self.graph.edges_directed(node, direction) {
             let Edge::Passes(verdict) = edge.weight() else { continue };
@@ -81,24 +86,22 @@ impl MeshGraph {
         }
     }
 
-    fn passing(&self, node: NodeIndex, direction: Direction) -> HashMap<NodeIndex, Verdict> {
-        let conduit_edge = if direction == Outgoing { Edge::Listens } else { Edge::Refers };
-        let conduit = self.beyond(node, Outgoing, conduit_edge).next();
+    /// The event types that may pass a subscription.
+    fn passing(&self, node: NodeIndex) -> HashMap<NodeIndex, Verdict> {
+        let conduit = self.beyond(node, Outgoing, Edge::Listens).next();
         let group = conduit.map(|it| self.group(it)).unwrap_or_default();
-        let verdict = |subscription, event_type| {
-            let (subscription, event_type) = (self.subscription(subscription)?, self.event_type(event_type)?);
-            Some(subscription.verdict(event_type)).filter(|it| *it != Verdict::Never)
-        };
-        match direction {
-            Outgoing => {
-                let types = self.declared_on(&group).into_iter();
-                types.filter_map(|it| Some((it, verdict(node, it)?))).collect()
-            }
-            Incoming => {
-                let subscriptions = self.listeners(&group).into_iter();
-                subscriptions.filter_map(|it| Some((it, verdict(it, node)?))).collect()
-            }
-        }
+        let verdict = |it| Some((it, self.subscription(node)?.verdict(self.event_type(it)?)));
+        let verdicts = self.declared_on(&group).into_iter().filter_map(verdict);
+        verdicts.filter(|(_, verdict)| *verdict != Verdict::Never).collect()
+    }
+
+    /// The subscriptions on a conduit and those that are one with it.
+    fn listeners(&self, conduit: NodeIndex) -> Listeners {
+        let nodes = self.group(conduit).into_iter().flat_map(|it| self.beyond(it, Incoming, Edge::Listens));
+        Listeners::new(nodes.filter_map(|it| match &self.resource(it)?.role {
+            Role::Subscription(says) => Some((it, says.clone())),
+            _ => None,
+        }))
     }
 
     fn entry(&self, node: NodeIndex) -> Option<(Key, Option<Entry>)> {
