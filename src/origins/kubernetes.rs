@@ -5,3 +5,4 @@ mod event_type;
 mod fields;
 mod filters;
 pub mod kinds;
+pub mod reference;

@@ -12,7 +12,8 @@ use super::event_type::event_type;
 use super::fields::Field;
 use super::filters::filter;
 use super::kinds::Reading;
-use crate::mesh::object::{EVENTING, MESSAGING, Pairs};
+use super::reference::{broker, group_of, reference};
+use crate::mesh::object::{MESSAGING, Pairs};
 use crate::mesh::resource::{Definition, Duck, Emitted, Resource, Role, Subscriber, Subscription};
 use crate::mesh::{GroupKind, Key, ObjectRef};
 
@@ -73,35 +74,14 @@ fn kind_of(object: &Field<'_>) -> Option<GroupKind> {
     Some(GroupKind::new(group_of(&version), object.filled("kind")?))
 }
 
-/// The group in an `apiVersion` (`semantics.md` 2.2).
-pub fn group_of(api_version: &str) -> &str {
-    api_version.split_once('/').map_or("", |(group, _)| group)
-}
-
 fn pairs(metadata: &Field<'_>, name: &str, keep: impl Fn(&str) -> bool) -> Pairs {
     let entries = metadata.get(name).map(|it| it.entries()).unwrap_or_default();
     let kept = entries.into_iter().filter(|(name, _)| keep(name));
     kept.filter_map(|(name, value)| Some((name, value.text()?))).collect()
 }
 
-/// A reference, when it is usable (`semantics.md` 2.1 to 2.3).
-pub fn reference(field: &Field<'_>, namespace: &str) -> Option<Key> {
-    let kind = field.filled("kind")?;
-    let name = field.filled("name")?;
-    let group = match field.filled("apiVersion") {
-        Some(version) => group_of(&version).to_owned(),
-        None => field.filled("group")?.into_owned(),
-    };
-    let namespace = field.filled("namespace").unwrap_or_else(|| namespace.into());
-    Some(Arc::new(ObjectRef::new(GroupKind::new(group, kind), namespace, name)))
-}
-
-pub fn broker(namespace: &str, name: &str) -> Key {
-    Arc::new(ObjectRef::new(GroupKind::new(EVENTING, "Broker"), namespace, name))
-}
-
 fn trigger(object: &Field<'_>, namespace: &str) -> Subscription {
-    let spec = spec(object);
+    let spec = object.spec();
     let by_reference = spec.as_ref().and_then(|it| it.get("brokerRef")).and_then(|it| {
         let name = it.filled("name")?;
         Some(broker(&it.filled("namespace").unwrap_or_else(|| namespace.into()), &name))
@@ -116,7 +96,7 @@ fn trigger(object: &Field<'_>, namespace: &str) -> Subscription {
 }
 
 fn subscription(object: &Field<'_>, namespace: &str) -> Subscription {
-    let spec = spec(object);
+    let spec = object.spec();
     let spec = spec.as_ref();
     Subscription {
         conduit: spec.and_then(|it| reference(&it.get("channel")?, namespace)),
@@ -124,15 +104,6 @@ fn subscription(object: &Field<'_>, namespace: &str) -> Subscription {
         subscriber: subscriber(spec, namespace),
         reply: spec.and_then(|it| reference(&it.at(&["reply", "ref"])?, namespace)),
     }
-}
-
-/// `spec`, without which there is not much to say.
-pub fn spec<'a>(object: &Field<'a>) -> Option<Field<'a>> {
-    let spec = object.get("spec");
-    if spec.is_none() {
-        object.flawed("the object has no spec");
-    }
-    spec
 }
 
 /// `semantics.md` 5.2.
@@ -173,7 +144,7 @@ fn emitted(attributes: &Field<'_>) -> Box<[Emitted]> {
 
 /// `semantics.md` 1.2, 1.3, 6.1.
 fn definition(object: &Field<'_>, labels: &Pairs) -> Role {
-    let Some(spec) = spec(object) else { return Role::Plain };
+    let Some(spec) = object.spec() else { return Role::Plain };
     let (Some(group), Some(kind)) = (spec.filled("group"), spec.get("names").and_then(|it| it.filled("kind"))) else {
         object.flawed("the definition names no group or kind");
         return Role::Plain;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::convert::{broker, reference, spec};
 use super::fields::Field;
+use super::reference::{broker, reference};
 use crate::mesh::declaration::{Attribute, Declaration, attribute_name};
 use crate::mesh::resource::EventType;
 use crate::mesh::template::Value;
@@ -14,7 +14,7 @@ const SCHEMA_NAMES: [&str; 3] = ["dataschema", "schemaurl", "schemadata"];
 /// Two shapes are known: fields for the attributes (v1beta1, v1beta2) and a list of attributes (v1beta3). A version
 /// that is not known is read by its shape.
 pub fn event_type(object: &Field<'_>, namespace: &str) -> EventType {
-    let Some(spec) = spec(object) else { return flat(None) };
+    let Some(spec) = object.spec() else { return flat(None) };
     let version = object.filled("apiVersion").unwrap_or_default();
     let version = version.rsplit('/').next().unwrap_or_default();
     let mut event_type = match version {

@@ -51,6 +51,15 @@ impl<'a> Field<'a> {
         names.iter().try_fold(self.clone(), |field, name| field.get(name))
     }
 
+    /// The field `spec`, without which an object has not much to say.
+    pub fn spec(&self) -> Option<Self> {
+        let spec = self.get("spec");
+        if spec.is_none() {
+            self.flawed("the object has no spec");
+        }
+        spec
+    }
+
     /// The items of a list; of anything else none.
     pub fn items(&self) -> Vec<Self> {
         match self.value {

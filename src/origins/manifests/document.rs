@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::Options;
 use crate::mesh::Resource;
-use crate::origins::kubernetes::convert::group_of;
 use crate::origins::kubernetes::kinds::is_cluster_scoped;
+use crate::origins::kubernetes::reference::group_of;
 
 /// The name space of the uids that are made up for objects without one (RFC 9562, version 5).
 const UIDS: Uuid = Uuid::from_u128(0x6576_656e_746d_5573_8068_6361_7461_6c67);
