@@ -113,8 +113,8 @@ impl MeshGraph {
         }
         let mut touched = Touched::default();
         let changes: Vec<_> = changes.into_iter().map(|(key, new)| (self.node(&key), new)).collect();
-        let relinks: Vec<_> = changes.iter().filter(|(node, new)| self.relinks(*node, new.as_deref())).collect();
-        let relinks: Vec<_> = relinks.into_iter().map(|(node, _)| *node).collect();
+        let relinks = changes.iter().filter(|(node, new)| self.relinks(*node, new.as_deref()));
+        let relinks: Vec<_> = relinks.map(|(node, _)| *node).collect();
         self.touch(&relinks, &mut touched);
         let mut left = vec![];
         for (node, new) in changes {
