@@ -246,11 +246,13 @@ impl MeshGraph {
     }
 
     fn twins_of(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> {
-        (self.graph.edges_directed(node, Outgoing).map(|it| (it.weight(), it.target())))
-            .chain(self.graph.edges_directed(node, Incoming).map(|it| (it.weight(), it.source())))
-            .filter(|(edge, _)| matches!(edge, Edge::Backed | Edge::Fronted))
-            .map(|(_, twin)| twin)
-            .filter(|twin| self.is_conduit(*twin))
+        // Brokers have no twins, and so many edges that looking for some takes its time.
+        let has_twins = self.graph.node_weight(node).is_some_and(|it| !it.key.is_broker());
+        let directions = [Outgoing, Incoming].into_iter().filter(move |_| has_twins);
+        let twins = directions.flat_map(move |direction| {
+            self.beyond(node, direction, Edge::Backed).chain(self.beyond(node, direction, Edge::Fronted))
+        });
+        twins.filter(|twin| self.is_conduit(*twin))
     }
 
     fn declared_on(&self, group: &[NodeIndex]) -> Vec<NodeIndex> {
