@@ -163,12 +163,21 @@ impl Snapshot {
     }
 
     /// Appends entries, in as many shards as they make.
-    fn cut(&mut self, mut entries: Vec<Entry>) {
-        while !entries.is_empty() {
-            let end = entries.iter().skip(1).position(|entry| begins_shard(&entry.resource.key)).map(|at| at + 1);
-            let rest = entries.split_off(end.unwrap_or(entries.len()));
+    fn cut(&mut self, entries: Vec<Entry>) {
+        let mut shard = Vec::new();
+        for entry in entries {
+            if begins_shard(&entry.resource.key) {
+                self.push(std::mem::take(&mut shard));
+            }
+            shard.push(entry);
+        }
+        self.push(shard);
+    }
+
+    fn push(&mut self, entries: Vec<Entry>) {
+        if !entries.is_empty() {
             let id = ShardId { revision: self.revision, ordinal: self.shards.len() };
-            self.shards.push(Arc::new(Shard { id, entries: std::mem::replace(&mut entries, rest) }));
+            self.shards.push(Arc::new(Shard { id, entries }));
         }
     }
 
