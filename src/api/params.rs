@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 
 use super::error::ApiError;
 use crate::mesh::Selection;
+use crate::mesh::object::is_namespace_name;
 use crate::mesh::selector::LabelSelector;
 
 /// What a query selects. A parameter that is not known is refused: one misspelt would select everything.
@@ -36,7 +37,7 @@ impl<S: Sync> FromRequestParts<S> for Selected {
                         "labelSelector is given twice; join the requirements by a comma.".into(),
                     ));
                 }
-                "namespace" if is_namespace(&value) => {
+                "namespace" if is_namespace_name(&value) => {
                     namespaces.insert(value);
                 }
                 "namespace" => {
@@ -50,10 +51,4 @@ impl<S: Sync> FromRequestParts<S> for Selected {
         }
         Ok(Self(Selection { labels: labels.unwrap_or_default(), namespaces }))
     }
-}
-
-/// A DNS label (RFC 1123), as Kubernetes has it.
-fn is_namespace(text: &str) -> bool {
-    let is_inner = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
 }
