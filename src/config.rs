@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -159,6 +160,9 @@ impl ConfigError {
     }
 }
 
+/// How long a file has to be at rest before it is read: an editor writes it in several steps.
+const SETTLE: Duration = Duration::from_millis(50);
+
 /// What `serve` runs with.
 #[derive(Debug)]
 pub struct Serve {
@@ -258,6 +262,7 @@ impl ManifestArgs {
             default_namespace: self.default_namespace.clone(),
             max_bytes: self.max_manifest_bytes,
             strict: self.strict_manifests,
+            settle: SETTLE,
             converter: Converter { backstage_label: self.backstage_label.clone() },
         })
     }

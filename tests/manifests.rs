@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use eventmesh_catalog::api::dto::EventMesh;
 use eventmesh_catalog::index::Index;
@@ -240,6 +241,20 @@ fn the_strict_wait_for_every_file() {
         repository.mesh();
         assert!(repository.manifests.is_complete(), "its last good state is known");
     }
+}
+
+#[test]
+fn a_file_that_is_being_written_is_left_for_later() {
+    let mut repository = Repository::with(|it| it.settle = Duration::from_hours(1));
+    repository.write("a.yaml", broker("a"));
+    assert_eq!(repository.brokers(), ["default/a"], "what was never read is read at once");
+    repository.write("a.yaml", "");
+    assert_eq!(repository.brokers(), ["default/a"]);
+    assert!(!repository.manifests.is_settled());
+    let hours_ago = std::time::SystemTime::now() - Duration::from_hours(2);
+    fs::File::options().write(true).open(repository.path("a.yaml")).unwrap().set_modified(hours_ago).unwrap();
+    assert_eq!(repository.brokers(), [""; 0]);
+    assert!(repository.manifests.is_settled());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::document::{Document, DocumentError};
 use self::scan::{Found, Scan, Stamp};
@@ -34,6 +35,8 @@ pub struct Options {
     pub max_bytes: u64,
     /// Nothing is complete before every file was read once.
     pub strict: bool,
+    /// A known file that changed more recently than this is still being written and not read yet.
+    pub settle: Duration,
     pub converter: Converter,
 }
 
@@ -124,6 +127,8 @@ pub struct Manifests {
     files: BTreeMap<Found, File>,
     merged: Merged,
     problems: Vec<Problem>,
+    /// No file was passed over because it is still being written.
+    settled: bool,
 }
 
 /// All objects of all files.
@@ -137,13 +142,14 @@ struct Merged {
 impl Manifests {
     pub fn new(options: Options) -> Self {
         let roots = options.roots.iter().map(|_| Root::default()).collect();
-        Self { options, roots, files: BTreeMap::new(), merged: Merged::default(), problems: vec![] }
+        Self { options, roots, files: BTreeMap::new(), merged: Merged::default(), problems: vec![], settled: true }
     }
 
     /// Looks at the folders again and says what changed since the last time.
     pub fn refresh(&mut self) -> Vec<Update> {
         let mut scan = Scan::default();
         let mut changed = false;
+        self.settled = true;
         for root in 0..self.roots.len() {
             changed |= self.refresh_root(root, &mut scan);
         }
@@ -166,6 +172,11 @@ impl Manifests {
     pub fn is_complete(&self) -> bool {
         let read = || self.files.values().all(|it| it.was_good);
         self.roots.iter().all(|it| it.was_seen) && (!self.options.strict || read())
+    }
+
+    /// Whether the files were all at rest. If not, look again soon.
+    pub fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// What is wrong with the files as they are now.
@@ -205,6 +216,11 @@ impl Manifests {
         for (file, stamp) in found {
             let known = self.files.entry(file.clone()).or_default();
             if known.stamp.as_ref() != Some(&stamp) {
+                // Half of what somebody is writing may well parse.
+                if known.was_good && stamp.is_younger_than(self.options.settle) {
+                    self.settled = false;
+                    continue;
+                }
                 known.stamp = Some(stamp);
                 changed |= known.read(&file.path, &self.options);
             }

@@ -10,6 +10,7 @@ pub mod process;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use eventmesh_catalog::api::dto::EventMesh;
 use eventmesh_catalog::index::Index;
@@ -25,6 +26,7 @@ pub fn options(root: impl Into<PathBuf>) -> manifests::Options {
         default_namespace: "default".into(),
         max_bytes: 32 << 20,
         strict: false,
+        settle: Duration::ZERO,
         converter: converter(),
     }
 }

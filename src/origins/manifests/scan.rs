@@ -5,6 +5,7 @@ use std::fs::{self, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::{Place, Problem, ProblemKind};
 
@@ -35,6 +36,17 @@ impl Stamp {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
             bytes: metadata.len(),
         }
+    }
+}
+
+impl Stamp {
+    /// Whether the content was last changed less than `age` ago, by the clock of this machine.
+    pub fn is_younger_than(&self, age: Duration) -> bool {
+        let (seconds, nanos) = self.modified;
+        let since_epoch = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
+        let modified = since_epoch.map(|(seconds, nanos)| SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos));
+        // What changes in the future has a clock of its own, by which nothing can be told.
+        modified.and_then(|it| SystemTime::now().duration_since(it).ok()).is_some_and(|it| it < age)
     }
 }
 

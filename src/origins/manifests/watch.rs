@@ -12,8 +12,6 @@ use tracing::{debug, info, warn};
 use super::{Manifests, Problem, scan};
 use crate::index::{Batch, Closed, Feed};
 
-/// How long to wait for more of the same: an editor writes a file in several steps.
-const SETTLE: Duration = Duration::from_millis(50);
 /// How often to look without being told: not every file system tells, and a folder that went away cannot be watched.
 const LOOK_ANYWAY: Duration = Duration::from_secs(2);
 
@@ -24,6 +22,7 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(2);
 /// When the index has ended.
 pub async fn run(mut manifests: Manifests, feed: Feed, problems: watch::Sender<Arc<[Problem]>>) -> Result<(), Closed> {
     let (mut watches, mut changes) = Watches::new(&manifests.options.roots);
+    let settle = manifests.options.settle;
     let mut was_complete = false;
     loop {
         watches.renew();
@@ -39,8 +38,9 @@ pub async fn run(mut manifests: Manifests, feed: Feed, problems: watch::Sender<A
             was_complete = complete;
         }
         // Either is a reason to look.
-        let _ = tokio::time::timeout(LOOK_ANYWAY, changes.recv()).await;
-        tokio::time::sleep(SETTLE).await;
+        let wait = if manifests.is_settled() { LOOK_ANYWAY } else { settle };
+        let _ = tokio::time::timeout(wait, changes.recv()).await;
+        tokio::time::sleep(settle).await;
         while changes.try_recv().is_ok() {}
     }
 }
