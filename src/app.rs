@@ -22,7 +22,7 @@ use crate::api::edge::Edge;
 use crate::api::render::Bodies;
 use crate::api::{self, Api};
 use crate::config::{Authenticator, Cli, Command, ConfigError, Serve};
-use crate::index;
+use crate::index::{self, Index};
 use crate::origins::manifests::{self, Manifests};
 use crate::telemetry::{self, Admin, Metrics};
 
@@ -68,6 +68,14 @@ fn print(text: &str) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The folders as they are now, and the mesh that they make.
+fn read_once(options: manifests::Options) -> (Manifests, Index) {
+    let mut manifests = Manifests::new(options);
+    let mut index = Index::default();
+    index.apply(manifests.refresh(), true);
+    (manifests, index)
 }
 
 /// Serves until a signal comes.

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::print;
+use super::{print, read_once};
+use crate::api::dto::Reference;
 use crate::config::{CheckArgs, CheckFormat, FailOn};
 use crate::index::Index;
-use crate::mesh::ObjectRef;
+use crate::mesh::Diagnostic;
 use crate::mesh::diagnostic::{Severity, diagnose};
 use crate::origins::manifests::{Manifests, Place, Problem};
 
@@ -18,20 +19,12 @@ struct Found {
     /// A stable name for the kind of thing that is wrong.
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    object: Option<Object>,
+    object: Option<Reference>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
     message: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Object {
-    group: String,
-    kind: String,
-    namespace: String,
-    name: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,9 +40,7 @@ struct Report {
 /// # Errors
 /// When it cannot look, or not print.
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let mut manifests = Manifests::new(args.manifests()?);
-    let mut index = Index::default();
-    index.apply(manifests.refresh(), true);
+    let (manifests, index) = read_once(args.manifests()?);
     let report = Report::new(&manifests, &index);
     print(&match args.format {
         CheckFormat::Text => report.text(),
@@ -66,16 +57,14 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 impl Report {
     fn new(manifests: &Manifests, index: &Index) -> Self {
         let of_files = manifests.problems().iter().map(Found::in_file);
-        let of_objects = diagnose(index.snapshot()).into_iter().map(|it| {
-            let place = manifests.place(&it.subject);
-            let severity = it.finding.severity();
-            Found::about(&it.subject, place, severity, it.finding.code(), it.finding.to_string())
-        });
+        let found = diagnose(index.snapshot());
+        let of_objects = found.iter().map(|it| Found::about(it, manifests.place(&it.subject)));
         let mut diagnostics: Vec<_> = of_files.chain(of_objects).collect();
         // Stable, so that what is wrong with one object stays in its order.
         diagnostics.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-        let count = |severity| diagnostics.iter().filter(|it| it.severity == severity).count();
-        Self { errors: count(ERROR), warnings: count(WARNING), files: manifests.file_count(), diagnostics }
+        let count = |of: Severity| diagnostics.iter().filter(|it| it.severity == of.name()).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        Self { errors, warnings, files: manifests.file_count(), diagnostics }
     }
 
     fn text(&self) -> String {
@@ -89,13 +78,10 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-const ERROR: &str = "error";
-const WARNING: &str = "warning";
-
 impl Found {
     fn in_file(problem: &Problem) -> Self {
         Self {
-            severity: if problem.what.is_error() { ERROR } else { WARNING },
+            severity: problem.what.severity().name(),
             code: problem.what.code(),
             object: None,
             file: Some(problem.place.file.display().to_string()),
@@ -104,25 +90,15 @@ impl Found {
         }
     }
 
-    fn about(
-        object: &ObjectRef,
-        place: Option<&Place>,
-        severity: Severity,
-        code: &'static str,
-        message: String,
-    ) -> Self {
+    fn about(diagnostic: &Diagnostic, place: Option<&Place>) -> Self {
+        let Diagnostic { subject, finding } = diagnostic;
         Self {
-            severity: if severity == Severity::Error { ERROR } else { WARNING },
-            code,
-            object: Some(Object {
-                group: object.of.group.to_string(),
-                kind: object.of.kind.to_string(),
-                namespace: object.namespace.to_string(),
-                name: object.name.to_string(),
-            }),
+            severity: finding.severity().name(),
+            code: finding.code(),
+            object: Some((&**subject).into()),
             file: place.map(|it| it.file.display().to_string()),
             line: place.map(|it| it.line),
-            message,
+            message: finding.to_string(),
         }
     }
 

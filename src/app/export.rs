@@ -14,12 +14,12 @@ pub use self::dot::dot;
 pub use self::graph::Graph;
 pub use self::mermaid::mermaid;
 pub use self::names::entity_name;
-use super::print;
+use super::{print, read_once};
 use crate::api::dto::EventMesh;
 use crate::config::{ExportArgs, ExportFormat};
-use crate::index::Index;
 use crate::mesh::Grant;
-use crate::origins::manifests::{Manifests, Problem};
+use crate::mesh::diagnostic::Severity;
+use crate::origins::manifests::Problem;
 
 /// Prints the mesh of the folders in the format asked for.
 ///
@@ -27,9 +27,7 @@ use crate::origins::manifests::{Manifests, Problem};
 /// When the folders cannot be read whole, or the result not printed.
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let selection = args.selection()?;
-    let mut manifests = Manifests::new(args.manifests()?);
-    let mut index = Index::default();
-    index.apply(manifests.refresh(), true);
+    let (manifests, index) = read_once(args.manifests()?);
     refuse_what_is_short(manifests.problems())?;
     let grant = Grant::everything();
     let view = index.snapshot().view(&grant, &selection);
@@ -45,10 +43,9 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
 /// result for the whole would delete what is missing.
 fn refuse_what_is_short(problems: &[Problem]) -> anyhow::Result<()> {
     for Problem { place, what } in problems {
-        let severity = if what.is_error() { "error" } else { "warning" };
-        eprintln!("{place}: {severity}[{}]: {what}", what.code());
+        eprintln!("{place}: {}[{}]: {what}", what.severity().name(), what.code());
     }
-    match problems.iter().filter(|it| it.what.is_error()).count() {
+    match problems.iter().filter(|it| it.what.severity() == Severity::Error).count() {
         0 => Ok(()),
         errors => bail!(
             "The mesh would not be whole, so nothing is exported: {errors} {} in the manifests.\n\

@@ -47,6 +47,16 @@ pub enum Severity {
     Error,
 }
 
+impl Severity {
+    /// As people and programs are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
 impl Finding {
     /// A stable name for programs.
     pub fn code(&self) -> &'static str {

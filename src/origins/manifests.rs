@@ -19,6 +19,7 @@ use self::scan::{Found, Scan, Stamp};
 pub use self::watch::run;
 use super::kubernetes::convert::Converter;
 use super::kubernetes::kinds::known_definitions;
+use crate::mesh::diagnostic::Severity;
 use crate::mesh::{Key, Resource, Update};
 
 /// Several times what a document of the greatest depth needs, in bytes.
@@ -88,8 +89,8 @@ impl ProblemKind {
     }
 
     /// A repository may well hold other YAML; everything else is a mistake.
-    pub fn is_error(&self) -> bool {
-        !matches!(self, Self::NotAnObject(_))
+    pub fn severity(&self) -> Severity {
+        if matches!(self, Self::NotAnObject(_)) { Severity::Warning } else { Severity::Error }
     }
 }
 
