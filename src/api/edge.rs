@@ -62,21 +62,11 @@ pub async fn edge(State(edge): State<Edge>, request: Request, next: Next) -> Res
     let id = edge.request_id(request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = match too_large(&request) {
+    let outcome = match too_large(&request) {
         Some(error) => Err(error),
-        None => within_limits(request, next).await,
+        None => within_limits(request, next).await.and_then(outcome),
     };
-    let mut response = match response {
-        Ok(mut response) => match response.extensions_mut().remove::<ApiError>() {
-            Some(error) => error.answer(id.to_str().unwrap_or_default()),
-            // The router of the page to read the document answers with the bare status.
-            None if response.status() == StatusCode::NOT_FOUND => {
-                ApiError::NotFound.answer(id.to_str().unwrap_or_default())
-            }
-            None => response,
-        },
-        Err(error) => error.answer(id.to_str().unwrap_or_default()),
-    };
+    let mut response = outcome.unwrap_or_else(|error| error.answer(id.to_str().unwrap_or_default()));
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     debug!(request_id = ?id, %method, route, status = response.status().as_u16(), elapsed = ?began.elapsed(), "Answered");
     (edge.0.observer)(&method, route, response.status(), began.elapsed());
@@ -84,6 +74,16 @@ pub async fn edge(State(edge): State<Edge>, request: Request, next: Next) -> Res
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// The error that a handler left in its answer, or the answer.
+fn outcome(mut response: Response) -> Result<Response, ApiError> {
+    match response.extensions_mut().remove::<ApiError>() {
+        Some(error) => Err(error),
+        // The router of the page to read the document answers with the bare status.
+        None if response.status() == StatusCode::NOT_FOUND => Err(ApiError::NotFound),
+        None => Ok(response),
+    }
 }
 
 fn too_large(request: &Request) -> Option<ApiError> {
