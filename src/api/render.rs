@@ -168,7 +168,7 @@ impl Default for Bodies {
             .weigher(move |(_, selection): &(_, Selection), (_, it): &(u64, Rendered)| {
                 // A body has room for its compressed forms, and a selection is held in pieces.
                 let body = it.as_ref().map_or(0, |it| 2 * it.identity.len());
-                weight(ENTRY + 8 * selection.len() + body)
+                weight(ENTRY + 8 * selection.written_len() + body)
             })
             .build_with_hasher(DefaultHashBuilder::default());
         Self { fragments, views, latest: Arc::default(), by_tag: Arc::default() }

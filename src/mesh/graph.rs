@@ -266,6 +266,13 @@ impl MeshGraph {
             .find(|it| self.is_conduit(*it))
     }
 
+    /// What may pass events on to a conduit: where the subscriptions listen that name it.
+    fn feeders(&self, conduit: NodeIndex) -> impl Iterator<Item = NodeIndex> {
+        let named_by = [Edge::Delivers, Edge::Replies].into_iter();
+        let subscriptions = named_by.flat_map(move |edge| self.beyond(conduit, Incoming, edge));
+        subscriptions.flat_map(|it| self.beyond(it, Outgoing, Edge::Listens))
+    }
+
     // What a change touches. Asked before and after, so that old and new neighbors are found.
 
     fn touch(&self, nodes: &[NodeIndex], touched: &mut Touched) {
@@ -298,9 +305,7 @@ impl MeshGraph {
         touched.types.extend(self.declared_on(&group));
         touched.entries.extend(self.declared_on(&group));
         // Those who pass events on to it do so only while it is there.
-        for before in self.beyond(node, Incoming, Edge::Delivers).chain(self.beyond(node, Incoming, Edge::Replies)) {
-            touched.entries.extend(self.beyond(before, Outgoing, Edge::Listens));
-        }
+        touched.entries.extend(self.feeders(node));
         touched.entries.extend(group);
         self.touch_upstream(node, touched);
     }
@@ -333,10 +338,7 @@ impl MeshGraph {
             }
             touched.entries.extend(self.beyond(node, Incoming, Edge::Sinks));
             next.extend(self.group(node));
-            for before in self.beyond(node, Incoming, Edge::Delivers).chain(self.beyond(node, Incoming, Edge::Replies))
-            {
-                next.extend(self.beyond(before, Outgoing, Edge::Listens));
-            }
+            next.extend(self.feeders(node));
         }
     }
 }

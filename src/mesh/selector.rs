@@ -26,12 +26,8 @@ impl Selection {
     }
 
     /// How long it is as written, in bytes, about.
-    pub fn len(&self) -> usize {
+    pub fn written_len(&self) -> usize {
         self.labels.to_string().len() + self.namespaces.iter().map(String::len).sum::<usize>()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.is_everything()
     }
 
     pub fn selects(&self, key: &ObjectRef, labels: &Pairs) -> bool {
