@@ -14,7 +14,7 @@ use super::filters::filter;
 use super::kinds::Reading;
 use super::reference::{broker, group_of, reference};
 use crate::mesh::object::{MESSAGING, Pairs};
-use crate::mesh::resource::{Definition, Duck, Emitted, Resource, Role, Subscriber, Subscription};
+use crate::mesh::resource::{Definition, Duck, Emitted, Flaw, Resource, Role, Subscriber, Subscription};
 use crate::mesh::{GroupKind, Key, ObjectRef};
 
 /// Holds a whole copy of the object, made by kubectl; of no use in a catalog.
@@ -40,30 +40,44 @@ pub struct Converter {
 }
 
 impl Converter {
-    /// Reads one object.
+    /// Reads one object, which says its kind.
     ///
     /// # Errors
     /// When it has no kind or no name.
     pub fn convert(&self, object: &Value) -> Result<Resource, Rejection> {
         let flaws = RefCell::default();
-        let object = Field::root(object, &flaws);
-        let of = kind_of(&object).ok_or(Rejection::Kind)?;
+        let root = Field::root(object, &flaws);
+        let of = kind_of(&root).ok_or(Rejection::Kind)?;
+        self.read(&of, &root, &flaws)
+    }
+
+    /// Reads one object of a kind that is known. What the object says of its kind does not count: items of a list say
+    /// nothing, and those of which only the metadata was asked for say that they are a `PartialObjectMetadata`.
+    ///
+    /// # Errors
+    /// When it has no name.
+    pub fn convert_as(&self, of: &GroupKind, object: &Value) -> Result<Resource, Rejection> {
+        let flaws = RefCell::default();
+        self.read(of, &Field::root(object, &flaws), &flaws)
+    }
+
+    fn read(&self, of: &GroupKind, object: &Field<'_>, flaws: &RefCell<Vec<Flaw>>) -> Result<Resource, Rejection> {
         let metadata = object.get("metadata").ok_or(Rejection::Name)?;
         let name = metadata.filled("name").ok_or(Rejection::Name)?;
         let namespace = metadata.filled("namespace").unwrap_or_default();
         let labels = pairs(&metadata, "labels", |_| true);
-        let role = match Reading::of(&of) {
-            Reading::Definition => definition(&object, &labels),
+        let role = match Reading::of(of) {
+            Reading::Definition => definition(object, &labels),
             Reading::Broker => Role::Broker,
-            Reading::EventType => Role::EventType(Box::new(event_type(&object, &namespace))),
-            Reading::Trigger => Role::Subscription(Arc::new(trigger(&object, &namespace))),
-            Reading::Subscription => Role::Subscription(Arc::new(subscription(&object, &namespace))),
-            Reading::Duck => duck(&object, &namespace),
+            Reading::EventType => Role::EventType(Box::new(event_type(object, &namespace))),
+            Reading::Trigger => Role::Subscription(Arc::new(trigger(object, &namespace))),
+            Reading::Subscription => Role::Subscription(Arc::new(subscription(object, &namespace))),
+            Reading::Duck => duck(object, &namespace),
         };
         let backstage_id = labels.get(&self.backstage_label).filter(|id| !id.is_empty()).cloned();
         let annotations = pairs(&metadata, "annotations", |name| name != LAST_APPLIED);
         let uid = metadata.filled("uid").unwrap_or_default().into();
-        let key = Arc::new(ObjectRef::new(of, namespace, name));
+        let key = Arc::new(ObjectRef::new(of.clone(), namespace, name));
         Ok(Resource { key, uid, labels, annotations, backstage_id, role, flaws: flaws.take().into() })
     }
 }
@@ -121,6 +135,10 @@ fn subscriber(spec: Option<&Field<'_>>, namespace: &str) -> Subscriber {
 fn duck(object: &Field<'_>, namespace: &str) -> Role {
     let ignored = RefCell::default();
     let object = object.reporting_to(&ignored);
+    // Of many kinds only the metadata is asked for, of which nothing can be told.
+    if object.get("spec").is_none() && object.get("status").is_none() {
+        return Role::Plain;
+    }
     let duck = Duck {
         backing: object.at(&["status", "channel"]).and_then(|it| reference(&it, namespace)),
         fronted_by: object.at(&["metadata", "ownerReferences"]).and_then(|it| owning_channel(&it, namespace)),
@@ -172,4 +190,85 @@ fn declared_types(annotation: &Field<'_>) -> Arc<[Arc<str>]> {
         annotation.flawed("some entries have no `type`; they are skipped");
     }
     types
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::mesh::object::EVENTING;
+
+    fn converter() -> Converter {
+        Converter { backstage_label: "backstage.io/kubernetes-id".into() }
+    }
+
+    #[test]
+    fn the_kind_that_is_given_counts() {
+        let owner = json!([{ "apiVersion": "messaging.knative.dev/v1", "kind": "Channel", "name": "front" }]);
+        let metadata = json!({ "namespace": "shop", "name": "it", "ownerReferences": owner });
+        let spec = json!({ "broker": "default", "subscriber": { "uri": "http://it" } });
+        let cases = [
+            (("", "Service"), json!({ "metadata": metadata }), "Service shop/it Plain"),
+            (
+                ("apps", "Deployment"),
+                json!({ "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata }),
+                "Deployment.apps shop/it Plain",
+            ),
+            (
+                (MESSAGING, "InMemoryChannel"),
+                json!({ "metadata": metadata, "spec": {} }),
+                "InMemoryChannel.messaging.knative.dev shop/it Duck",
+            ),
+            (
+                (EVENTING, "Broker"),
+                json!({ "metadata": metadata, "spec": {} }),
+                "Broker.eventing.knative.dev shop/it Broker",
+            ),
+            (
+                (EVENTING, "Trigger"),
+                json!({ "metadata": metadata, "spec": spec }),
+                "Trigger.eventing.knative.dev shop/it Subscription",
+            ),
+            (
+                (EVENTING, "EventType"),
+                json!({ "metadata": metadata, "spec": { "attributes": [{ "name": "type", "value": "a.b" }] } }),
+                "EventType.eventing.knative.dev shop/it EventType",
+            ),
+            (("", "Service"), json!({}), "it has no `metadata.name`"),
+            (("", "Service"), json!({ "metadata": { "name": "" } }), "it has no `metadata.name`"),
+            (("", "Service"), json!("it"), "it has no `metadata.name`"),
+        ];
+        for ((group, kind), object, expected) in cases {
+            let of = GroupKind::new(group, kind);
+            let read = match converter().convert_as(&of, &object) {
+                Ok(it) => {
+                    assert_eq!(it.flaws, [].into(), "{object}");
+                    assert!(Arc::ptr_eq(&it.key.of.kind, &of.kind), "all objects share the texts of their kind");
+                    let role = format!("{:?}", it.role);
+                    format!("{} {}", it.key, role.split('(').next().unwrap_or_default())
+                }
+                Err(rejection) => rejection.to_string(),
+            };
+            assert_eq!(read, expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_says_its_kind_is_read_as_that_kind() {
+        let metadata = json!({ "namespace": "shop", "name": "it", "labels": { "a": "b" } });
+        let cases = [
+            json!({ "apiVersion": "v1", "kind": "Service", "metadata": metadata }),
+            json!({ "apiVersion": "eventing.knative.dev/v1", "kind": "Trigger", "metadata": metadata }),
+            json!({
+                "apiVersion": "eventing.knative.dev/v1beta2", "kind": "EventType", "metadata": metadata,
+                "spec": { "type": "a.b", "broker": 7 },
+            }),
+        ];
+        for object in cases {
+            let read = converter().convert(&object).expect("an object");
+            assert_eq!(converter().convert_as(&read.key.of, &object), Ok(read), "{object}");
+        }
+        assert_eq!(converter().convert(&json!({ "kind": "Service", "metadata": metadata })), Err(Rejection::Kind));
+    }
 }

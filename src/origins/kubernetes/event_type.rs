@@ -12,7 +12,7 @@ use crate::mesh::template::Value;
 const SCHEMA_NAMES: [&str; 3] = ["dataschema", "schemaurl", "schemadata"];
 
 /// Two shapes are known: fields for the attributes (v1beta1, v1beta2) and a list of attributes (v1beta3). A version
-/// that is not known is read by its shape.
+/// that is not known or not told is read by its shape.
 pub fn event_type(object: &Field<'_>, namespace: &str) -> EventType {
     let Some(spec) = object.spec() else { return flat(None) };
     let version = object.filled("apiVersion").unwrap_or_default();
@@ -21,7 +21,9 @@ pub fn event_type(object: &Field<'_>, namespace: &str) -> EventType {
         "v1beta1" | "v1beta2" => flat(Some(&spec)),
         "v1beta3" => listed(&spec),
         unknown => {
-            object.flawed(format!("EventType version {unknown} is not known; read as far as possible"));
+            if !unknown.is_empty() {
+                object.flawed(format!("EventType version {unknown} is not known; read as far as possible"));
+            }
             if spec.get("attributes").is_some() { listed(&spec) } else { flat(Some(&spec)) }
         }
     };
