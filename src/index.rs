@@ -2,13 +2,18 @@
 //!
 //! An origin sends [`Batch`]es down a [`Feed`]; the [`Indexer`] applies all that wait, links what changed and publishes
 //! the next [`Snapshot`]; each [`Reader`] takes the current one for as long as it needs it. Only the indexer writes.
+//! Beside the facts, an origin reports its [`Status`].
+
+pub mod status;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
+use self::status::Status;
 use crate::mesh::snapshot::Entries;
 use crate::mesh::{Inventory, MeshGraph, Snapshot, Update};
 
@@ -16,6 +21,8 @@ use crate::mesh::{Inventory, MeshGraph, Snapshot, Update};
 const WAITING: usize = 1024;
 /// A change of more than this share of all objects is linked from scratch: that is quicker then.
 const REBUILD_SHARE: usize = 4;
+/// How old an answer may be when nobody says otherwise.
+pub const MAX_STALENESS: Duration = Duration::from_hours(1);
 
 /// Updates that belong together: no answer shows some of them without the others.
 #[derive(Debug, Default)]
@@ -27,7 +34,10 @@ pub struct Batch {
 
 /// Where an origin reports to.
 #[derive(Debug, Clone)]
-pub struct Feed(mpsc::Sender<Batch>);
+pub struct Feed {
+    batches: mpsc::Sender<Batch>,
+    status: Arc<ArcSwap<Status>>,
+}
 
 /// The indexer has ended, so there is nobody to report to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,23 +50,70 @@ impl Feed {
     /// # Errors
     /// When the indexer has ended.
     pub async fn send(&self, batch: Batch) -> Result<(), Closed> {
-        self.0.send(batch).await.map_err(|_| Closed)
+        self.batches.send(batch).await.map_err(|_| Closed)
+    }
+
+    /// Says how it stands, in place of what was said before.
+    pub fn report(&self, status: Status) {
+        self.status.store(Arc::new(status));
     }
 }
 
 /// Where answers come from.
 #[derive(Debug, Clone)]
-pub struct Reader(Arc<ArcSwap<Snapshot>>);
+pub struct Reader {
+    published: Arc<ArcSwap<Snapshot>>,
+    status: Arc<ArcSwap<Status>>,
+    max_staleness: Duration,
+}
+
+/// What may be answered from.
+#[derive(Debug)]
+pub struct Current {
+    pub snapshot: Arc<Snapshot>,
+    /// How old it may be, where it is not up to date.
+    pub age: Option<Duration>,
+}
+
+/// Why nothing may be answered (`semantics.md` 7.4).
+#[derive(Debug, Clone)]
+pub enum Unavailable {
+    /// Not everything was read yet.
+    Incomplete(Arc<Status>),
+    /// It has not been up to date for too long.
+    Stale { age: Duration },
+}
 
 impl Reader {
-    /// The newest snapshot, complete or not.
-    pub fn latest(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+    /// The same, with a limit to how old answers may be.
+    #[must_use]
+    pub fn with_max_staleness(self, max_staleness: Duration) -> Self {
+        Self { max_staleness, ..self }
     }
 
-    /// The newest snapshot, if it is complete: an incomplete one must not be answered from (`semantics.md` 7.4).
-    pub fn current(&self) -> Option<Arc<Snapshot>> {
-        Some(self.latest()).filter(|it| it.is_complete())
+    /// The newest snapshot, complete or not.
+    pub fn latest(&self) -> Arc<Snapshot> {
+        self.published.load_full()
+    }
+
+    /// What the origin said last of how it stands.
+    pub fn status(&self) -> Arc<Status> {
+        self.status.load_full()
+    }
+
+    /// The newest snapshot, if it may be answered from.
+    ///
+    /// # Errors
+    /// When it is not complete, or too old.
+    pub fn current(&self) -> Result<Current, Unavailable> {
+        let snapshot = self.latest();
+        if !snapshot.is_complete() {
+            return Err(Unavailable::Incomplete(self.status()));
+        }
+        match self.status.load().age() {
+            Some(age) if age > self.max_staleness => Err(Unavailable::Stale { age }),
+            age => Ok(Current { snapshot, age }),
+        }
     }
 }
 
@@ -73,17 +130,18 @@ impl Index {
         &self.snapshot
     }
 
-    /// Applies updates. The snapshot is a new one only when something changed.
+    /// Applies updates. The snapshot is a new one only when something changed, and nothing is linked before all is
+    /// there: nobody may be answered from a part.
     pub fn apply(&mut self, updates: impl IntoIterator<Item = Update>, complete: bool) {
         let changes = self.inventory.apply(updates);
-        let complete = complete || self.snapshot.is_complete();
-        if changes.is_empty() && complete == self.snapshot.is_complete() {
+        let was_complete = self.snapshot.is_complete();
+        if !(complete || was_complete) || (was_complete && changes.is_empty()) {
             return;
         }
-        let many = changes.len() > self.inventory.len() / REBUILD_SHARE;
-        let relinked = if many { None } else { self.graph.relink(changes) };
+        let afresh = !was_complete || changes.len() > self.inventory.len() / REBUILD_SHARE;
+        let relinked = if afresh { None } else { self.graph.relink(changes) };
         let entries = relinked.unwrap_or_else(|| self.rebuild());
-        self.snapshot = Arc::new(self.snapshot.next(entries, complete));
+        self.snapshot = Arc::new(self.snapshot.next(entries, true));
     }
 
     fn rebuild(&mut self) -> Entries {
@@ -105,11 +163,12 @@ pub struct Indexer {
 
 /// An indexer with both of its ends.
 pub fn channel() -> (Feed, Indexer, Reader) {
-    let (sender, waiting) = mpsc::channel(WAITING);
+    let (batches, waiting) = mpsc::channel(WAITING);
     let index = Index::default();
     let published = Arc::new(ArcSwap::new(index.snapshot().clone()));
-    let reader = Reader(published.clone());
-    (Feed(sender), Indexer { index, waiting, published }, reader)
+    let status = Arc::<ArcSwap<Status>>::default();
+    let reader = Reader { published: published.clone(), status: status.clone(), max_staleness: MAX_STALENESS };
+    (Feed { batches, status }, Indexer { index, waiting, published }, reader)
 }
 
 impl Indexer {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::{self, RawQuery};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -19,13 +19,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::api::edge::Observer;
 use crate::config::{ConfigError, LogFormat};
 use crate::index::Reader;
-use crate::origins::manifests::Problem;
+use crate::index::status::State;
 
 /// Sends logs to standard error, so that standard output is for results.
 ///
@@ -58,6 +57,8 @@ struct Inner {
     revision: Gauge<u64, AtomicU64>,
     complete: Gauge,
     problems: Gauge<u64, AtomicU64>,
+    kinds: Family<KindState, Gauge>,
+    stale: Gauge<f64, AtomicU64>,
     /// The revision that the objects were last counted at.
     counted: Mutex<Option<u64>>,
 }
@@ -80,6 +81,13 @@ struct Kind {
     kind: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindState {
+    group: String,
+    kind: String,
+    state: &'static str,
+}
+
 /// From a 304 to a large body made afresh, in seconds.
 const BUCKETS: [f64; 8] = [0.000_1, 0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0];
 
@@ -88,6 +96,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("eventmesh");
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
         let (requests, objects) = (Family::default(), Family::default());
+        let (kinds, stale) = (Family::default(), Gauge::<f64, AtomicU64>::default());
         let (revision, complete, problems) = (Gauge::default(), Gauge::default(), Gauge::<u64, AtomicU64>::default());
         registry.register("http_requests", "Answers by route, method and status", requests.clone());
         registry.register_with_unit(
@@ -108,9 +117,27 @@ impl Default for Metrics {
             "What is wrong with the manifests; see /readyz?verbose",
             problems.clone(),
         );
+        registry.register("kinds", "1 for each kind that is read from a cluster, with how that goes", kinds.clone());
+        registry.register_with_unit(
+            "staleness",
+            "How long the catalog has not been up to date; 0 when it is",
+            Unit::Seconds,
+            stale.clone(),
+        );
         registry.register("build", "Build", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         let counted = Mutex::default();
-        Self(Arc::new(Inner { registry, requests, durations, objects, revision, complete, problems, counted }))
+        Self(Arc::new(Inner {
+            registry,
+            requests,
+            durations,
+            objects,
+            revision,
+            complete,
+            problems,
+            kinds,
+            stale,
+            counted,
+        }))
     }
 }
 
@@ -128,8 +155,19 @@ impl Metrics {
         })
     }
 
-    fn text(&self, reader: &Reader, problems: usize) -> Result<String, std::fmt::Error> {
-        self.0.problems.set(problems as u64);
+    fn text(&self, reader: &Reader) -> Result<String, std::fmt::Error> {
+        let status = reader.status();
+        self.0.problems.set(status.problems.len() as u64);
+        self.0.stale.set(status.age().unwrap_or_default().as_secs_f64());
+        self.0.kinds.clear();
+        for kind in &status.kinds {
+            let labels = KindState {
+                group: kind.of.group.to_string(),
+                kind: kind.of.kind.to_string(),
+                state: kind.state.name(),
+            };
+            self.0.kinds.get_or_create(&labels).set(1);
+        }
         let snapshot = reader.latest();
         self.0.revision.set(snapshot.revision());
         self.0.complete.set(snapshot.is_complete().into());
@@ -157,8 +195,6 @@ impl Metrics {
 pub struct Admin {
     pub reader: Reader,
     pub metrics: Metrics,
-    /// What is wrong with the manifests.
-    pub problems: watch::Receiver<Arc<[Problem]>>,
     /// The service is about to end and should get no more requests.
     pub draining: Arc<AtomicBool>,
 }
@@ -173,7 +209,7 @@ pub fn admin_router(admin: Admin) -> Router {
 }
 
 /// Ready is who gives answers; `?verbose` says what is looked at.
-async fn readiness(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
+async fn readiness(extract::State(admin): extract::State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
     let snapshot = admin.reader.latest();
     let checks = [("complete", snapshot.is_complete()), ("not-shutting-down", !admin.draining.load(Ordering::Relaxed))];
     let ready = checks.iter().all(|(_, holds)| *holds);
@@ -183,7 +219,15 @@ async fn readiness(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (St
             let _ = writeln!(text, "[{}] {check}", if holds { '+' } else { '-' });
         }
         let _ = writeln!(text, "revision {}", snapshot.revision());
-        for problem in admin.problems.borrow().iter() {
+        let status = admin.reader.status();
+        if let Some(age) = status.age() {
+            let _ = writeln!(text, "not up to date for {} s", age.as_secs());
+        }
+        for kind in &status.kinds {
+            let mark = if matches!(kind.state, State::Live) { '+' } else { '-' };
+            let _ = writeln!(text, "[{mark}] {}: {}", kind.of, kind.state);
+        }
+        for problem in &status.problems {
             let _ = writeln!(text, "[!] {problem}");
         }
     }
@@ -191,9 +235,8 @@ async fn readiness(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (St
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
-    let problems = admin.problems.borrow().len();
-    match admin.metrics.text(&admin.reader, problems) {
+async fn metrics(extract::State(admin): extract::State<Admin>) -> Response {
+    match admin.metrics.text(&admin.reader) {
         Ok(text) => {
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, content_type)], text).into_response()

@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::index::Unavailable;
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
@@ -33,8 +35,10 @@ pub enum ApiError {
     UriTooLong { limit: usize },
     #[error("The header fields are larger than {limit} bytes together.")]
     HeadersTooLarge { limit: usize },
-    #[error("The catalog is still being read; try again soon.")]
-    Incomplete,
+    #[error("The catalog is still being read: {awaited}; try again soon.")]
+    Incomplete { awaited: String },
+    #[error("The catalog was last up to date {} s ago, longer than answers are given for; try again later.", age.as_secs())]
+    Stale { age: Duration },
     #[error("The request took too long; try again.")]
     Timeout,
     #[error("Something went wrong on our side; the log has the cause under the request id.")]
@@ -55,7 +59,7 @@ impl ApiError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Incomplete | Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Incomplete { .. } | Self::Stale { .. } | Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -71,7 +75,9 @@ impl ApiError {
             Self::MethodNotAllowed => Some((header::ALLOW, HeaderValue::from_static("GET, HEAD"))),
             Self::NotAcceptable => Some((header::VARY, HeaderValue::from_static("Accept"))),
             Self::NoEncoding => Some((header::VARY, HeaderValue::from_static("Accept-Encoding"))),
-            Self::Incomplete | Self::Timeout => Some((header::RETRY_AFTER, RETRY_AFTER.as_secs().into())),
+            Self::Incomplete { .. } | Self::Stale { .. } | Self::Timeout => {
+                Some((header::RETRY_AFTER, RETRY_AFTER.as_secs().into()))
+            }
             _ => None,
         }
     }
@@ -100,6 +106,15 @@ impl ApiError {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.header());
         response
+    }
+}
+
+impl From<Unavailable> for ApiError {
+    fn from(reason: Unavailable) -> Self {
+        match reason {
+            Unavailable::Incomplete(status) => Self::Incomplete { awaited: status.awaited() },
+            Unavailable::Stale { age } => Self::Stale { age },
+        }
     }
 }
 

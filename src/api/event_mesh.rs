@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use super::Api;
@@ -13,6 +13,10 @@ use super::dto::EventMesh;
 use super::error::{ApiError, Problem};
 use super::negotiate::{Encoding, accepts_json, has_already};
 use super::params::Selected;
+use crate::index::Current;
+
+/// How long the answer has not been up to date; only on answers that are not.
+const STALE_SECONDS: HeaderName = HeaderName::from_static("eventmesh-stale-seconds");
 
 /// The event mesh
 ///
@@ -42,6 +46,7 @@ use super::params::Selected;
                 ("Cache-Control" = String, description = "`private, no-cache`"),
                 ("Vary" = String, description = "`Authorization, Accept, Accept-Encoding`"),
                 ("Content-Encoding" = String, description = "The encoding, unless identity."),
+                ("EventMesh-Stale-Seconds" = Option<u64>, description = "How many seconds ago the mesh was last up to date, while the cluster cannot be reached; missing otherwise."),
             ),
             example = json!({
                 "eventTypes": [{
@@ -63,13 +68,14 @@ use super::params::Selected;
                 ("ETag" = String, description = "Names the content."),
                 ("Cache-Control" = String, description = "`private, no-cache`"),
                 ("Vary" = String, description = "`Authorization, Accept, Accept-Encoding`"),
+                ("EventMesh-Stale-Seconds" = Option<u64>, description = "How many seconds ago the mesh was last up to date, while the cluster cannot be reached; missing otherwise."),
             )),
         (status = 400, description = "The query cannot be understood; the detail says what and where.", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or one that is not accepted.", body = Problem, content_type = "application/problem+json",
             headers(("WWW-Authenticate" = String, description = "`Bearer`, with an error code of RFC 6750 when a token was sent."))),
         (status = 406, description = "No acceptable media type or encoding.", body = Problem, content_type = "application/problem+json",
             headers(("Vary" = String, description = "`Accept` or `Accept-Encoding`"))),
-        (status = 503, description = "The catalog is not complete yet, or the answer took too long. There is never a short answer.", body = Problem, content_type = "application/problem+json",
+        (status = 503, description = "The catalog is not complete yet, or has not been up to date for too long, or the answer took too long. There is never a short answer.", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds after which to try again."))),
     ),
     security(("bearer" = [])),
@@ -85,7 +91,7 @@ pub async fn get_event_mesh(
         return Err(ApiError::NotAcceptable);
     }
     let encoding = Encoding::negotiate(headers).ok_or(ApiError::NoEncoding)?;
-    let snapshot = api.reader.current().ok_or(ApiError::Incomplete)?;
+    let Current { snapshot, age } = api.reader.current()?;
     let body = api.bodies.get(&snapshot, caller.grant, selection).await?;
 
     let mut response = if has_already(headers, body.tag()) {
@@ -106,5 +112,8 @@ pub async fn get_event_mesh(
     headers.insert(header::ETAG, body.etag(encoding));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("Authorization, Accept, Accept-Encoding"));
+    if let Some(age) = age {
+        headers.insert(STALE_SECONDS, age.as_secs().into());
+    }
     Ok(response)
 }

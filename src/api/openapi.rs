@@ -106,7 +106,7 @@ fn examples() -> [ApiError; 10] {
         ApiError::UriTooLong { limit: MAX_URI },
         ApiError::HeadersTooLarge { limit: MAX_HEADERS },
         ApiError::Internal(String::new()),
-        ApiError::Incomplete,
+        ApiError::Incomplete { awaited: "6 of 7 kinds read, waiting for Trigger.eventing.knative.dev".into() },
     ]
 }
 

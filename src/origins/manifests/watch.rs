@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::{Manifests, Problem, scan};
+use crate::index::status::Status;
 use crate::index::{Batch, Closed, Feed};
 
 /// How often to look without being told: not every file system tells, and a folder that went away cannot be watched.
@@ -20,10 +20,10 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When the index has ended.
-pub async fn run(mut manifests: Manifests, feed: Feed, problems: watch::Sender<Arc<[Problem]>>) -> Result<(), Closed> {
+pub async fn run(mut manifests: Manifests, feed: Feed) -> Result<(), Closed> {
     let (mut watches, mut changes) = Watches::new(&manifests.options.roots);
     let settle = manifests.options.settle;
-    let mut was_complete = false;
+    let (mut was_complete, mut problems) = (false, vec![]);
     loop {
         watches.renew();
         let (refreshed, updates) = refresh(manifests).await;
@@ -32,7 +32,12 @@ pub async fn run(mut manifests: Manifests, feed: Feed, problems: watch::Sender<A
         if !updates.is_empty() {
             info!(files = manifests.file_count(), objects = manifests.object_count(), "Manifests read");
         }
-        tell(&problems, manifests.problems());
+        if problems != manifests.problems() {
+            log(&problems, manifests.problems());
+            problems = manifests.problems().to_vec();
+            let problems = problems.iter().map(ToString::to_string).collect();
+            feed.report(Status { problems, ..Status::default() });
+        }
         if !updates.is_empty() || complete != was_complete {
             feed.send(Batch { updates, complete }).await?;
             was_complete = complete;
@@ -57,12 +62,8 @@ async fn refresh(mut manifests: Manifests) -> (Manifests, Vec<crate::mesh::Updat
     }
 }
 
-/// Tells what is wrong now, and logs each problem once, when it appears.
-fn tell(problems: &watch::Sender<Arc<[Problem]>>, now: &[Problem]) {
-    if **problems.borrow() == *now {
-        return;
-    }
-    let before = problems.send_replace(now.into());
+/// Logs each problem once, when it appears, and once when it is gone.
+fn log(before: &[Problem], now: &[Problem]) {
     let (was, is): (HashSet<_>, HashSet<_>) = (before.iter().collect(), now.iter().collect());
     for problem in now.iter().filter(|it| !was.contains(it)) {
         warn!(file = %problem.place.file.display(), line = problem.place.line, code = problem.what.code(), "{problem}");

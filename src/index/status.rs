@@ -1,0 +1,94 @@
+//! How far an origin has got, and how old what it told may be: what readiness, a 503 and the age of an answer are made of
+//! (`semantics.md` 7.4).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::mesh::GroupKind;
+
+/// The state of an origin.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// What is read apart from each other, in order.
+    pub kinds: Vec<KindStatus>,
+    /// Since when some of it could not be kept up to date.
+    pub stale_since: Option<Instant>,
+    /// What is wrong with what is read, for those who run the service.
+    pub problems: Vec<String>,
+}
+
+/// How reading the objects of one kind goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KindStatus {
+    pub of: GroupKind,
+    /// It is read because its definition says what it is, and not because some object names it as a subscriber.
+    pub defined: bool,
+    pub state: State,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Being listed for the first time: so many objects have come, of so many where that is known.
+    Listing { seen: usize, expected: Option<usize> },
+    /// It cannot be listed for the first time, and the catalog is not complete without it.
+    Missing { why: Arc<str> },
+    /// It cannot be listed, and the catalog is complete without it.
+    LeftOut { why: Arc<str> },
+    /// Listed, and kept up to date.
+    Live,
+    /// Listed, and not kept up to date any more.
+    Stale { since: Instant, why: Arc<str> },
+}
+
+impl State {
+    /// A stable name for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Listing { .. } => "listing",
+            Self::Missing { .. } => "missing",
+            Self::LeftOut { .. } => "left-out",
+            Self::Live => "live",
+            Self::Stale { .. } => "stale",
+        }
+    }
+
+    /// The catalog is not complete before this has changed.
+    pub fn is_awaited(&self) -> bool {
+        matches!(self, Self::Listing { .. } | Self::Missing { .. })
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listing { seen, expected: Some(expected) } => write!(f, "listing, {seen} of {expected} objects"),
+            Self::Listing { seen, expected: None } => write!(f, "listing, {seen} objects"),
+            Self::Missing { why } => write!(f, "cannot be listed: {why}"),
+            Self::LeftOut { why } => write!(f, "left out: {why}"),
+            Self::Live => f.write_str("live"),
+            Self::Stale { since, why } => write!(f, "not up to date for {} s: {why}", since.elapsed().as_secs()),
+        }
+    }
+}
+
+impl Status {
+    /// How old an answer may be, where it is not up to date.
+    pub fn age(&self) -> Option<Duration> {
+        self.stale_since.map(|since| since.elapsed())
+    }
+
+    /// What is still waited for, in a sentence for callers. Kinds that are read only because an object names them are
+    /// not told apart: who may not see that object need not know of it.
+    pub fn awaited(&self) -> String {
+        let listed = self.kinds.iter().filter(|it| !it.state.is_awaited()).count();
+        let (defined, named): (Vec<_>, Vec<_>) =
+            self.kinds.iter().filter(|it| it.state.is_awaited()).partition(|it| it.defined);
+        let mut waiting: Vec<_> = defined.iter().map(|it| it.of.to_string()).collect();
+        waiting.extend((!named.is_empty()).then(|| "kinds of subscribers".to_owned()));
+        match &*waiting {
+            [] => "nothing has been read yet".to_owned(),
+            waiting => format!("{listed} of {} kinds read, waiting for {}", self.kinds.len(), waiting.join(", ")),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A list, page by page: objects are converted as their page arrives, and nothing of a page stays.
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::endpoint::{Endpoint, segment};
+use super::server::{Failure, Form, Server, garbled};
+
+/// Which objects of a kind are read, and what of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    pub endpoint: Endpoint,
+    pub form: Form,
+    /// Only those that have this label.
+    pub label: Option<String>,
+}
+
+impl Scope {
+    /// All of the objects, whole.
+    pub fn all(endpoint: Endpoint) -> Self {
+        Self { endpoint, form: Form::Whole, label: None }
+    }
+
+    /// A path with a query; what is given comes first.
+    pub fn path(&self, query: &str) -> String {
+        let mut path = format!("{}?{query}", self.endpoint.path());
+        if let Some(label) = &self.label {
+            let _ = write!(path, "&labelSelector={}", segment(label));
+        }
+        path
+    }
+}
+
+/// All objects at one moment.
+#[derive(Debug)]
+pub struct Listed<T> {
+    pub objects: Vec<T>,
+    /// The moment: a watch goes on from here.
+    pub version: ResourceVersion,
+}
+
+/// A `metadata.resourceVersion`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct ResourceVersion(pub String);
+
+impl ResourceVersion {
+    /// Whether this is a state before another one. Versions are decimal numbers of any size wherever they are
+    /// comparable at all; of others nobody knows, so they are not before.
+    pub fn is_before(&self, other: &Self) -> bool {
+        let is_number = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
+        let (a, b) = (self.0.trim_start_matches('0'), other.0.trim_start_matches('0'));
+        is_number(&self.0) && is_number(&other.0) && (a.len(), a) < (b.len(), b)
+    }
+}
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    metadata: PageMetadata,
+    #[serde(borrow, default)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageMetadata {
+    resource_version: ResourceVersion,
+    #[serde(default, rename = "continue")]
+    rest: String,
+    #[serde(default)]
+    remaining_item_count: usize,
+}
+
+/// How far a list has got: so many objects have come, so many are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub seen: usize,
+    pub remaining: usize,
+}
+
+/// Lists all objects in pages of so many. The answer is whole or it is a failure.
+///
+/// # Errors
+/// When a page does not come, or an object in it is none.
+pub async fn list<T, E: ToString>(
+    server: &Server,
+    scope: &Scope,
+    page_size: usize,
+    convert: impl Fn(&Value) -> Result<T, E>,
+    on_page: impl AsyncFn(Progress),
+) -> Result<Listed<T>, Failure> {
+    let mut objects = Vec::new();
+    let mut rest = String::new();
+    loop {
+        let path = match &*rest {
+            "" => scope.path(&format!("limit={page_size}")),
+            rest => scope.path(&format!("limit={page_size}&continue={}", segment(rest))),
+        };
+        let body = server.get(&path, scope.form.of_list()).await?.whole().await?;
+        let page: Page<'_> = serde_json::from_slice(&body).map_err(garbled)?;
+        for item in page.items.unwrap_or_default() {
+            let item: Value = serde_json::from_str(item.get()).map_err(garbled)?;
+            objects.push(convert(&item).map_err(garbled)?);
+        }
+        if page.metadata.rest.is_empty() {
+            objects.shrink_to_fit();
+            return Ok(Listed { objects, version: page.metadata.resource_version });
+        }
+        rest = page.metadata.rest;
+        on_page(Progress { seen: objects.len(), remaining: page.metadata.remaining_item_count }).await;
+    }
+}
+
+/// The state that the server is in now.
+///
+/// # Errors
+/// When it does not say.
+pub async fn current_version(server: &Server, scope: &Scope) -> Result<ResourceVersion, Failure> {
+    #[derive(Deserialize)]
+    struct Head {
+        metadata: PageMetadata,
+    }
+    let head: Head = server.json(&scope.path("limit=1"), scope.form.of_list()).await?;
+    Ok(head.metadata.resource_version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers_where_they_are_numbers() {
+        let cases =
+            [("9", "10", true), ("10", "9", false), ("10", "10", false), ("0", "1", true), ("007", "7", false), ("", "1", false), ("a", "b", false), ("1", "b", false)];
+        for (a, b, expected) in cases {
+            assert_eq!(ResourceVersion(a.into()).is_before(&ResourceVersion(b.into())), expected, "{a} before {b}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! One kind, listed and then watched, for as long as somebody wants to know.
+//!
+//! What must stay true: what is told ends as what the API server holds, whatever happens on the way. So a list is told
+//! whole or not at all; a watch goes on only from a state that the server is still known to have had; and where that is
+//! not certain, all is listed again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::convert::{Converter, Rejection};
+use super::endpoint::{Endpoint, endpoint_of};
+use super::kinds::Reading;
+use super::list::{Progress, ResourceVersion, Scope, current_version, list};
+use super::server::{Failure, Server, garbled};
+use super::watch::{Event, Watch};
+use crate::mesh::{GroupKind, Resource};
+
+/// How many objects a page of a list has.
+const PAGE: usize = 500;
+/// Definitions hold the schemas of their kinds, which are large.
+const PAGE_OF_DEFINITIONS: usize = 25;
+/// A watch that lasted so long was a good one.
+const GOOD: Duration = Duration::from_secs(5);
+
+/// An object as it is read.
+#[derive(Debug)]
+pub struct Object {
+    pub resource: Arc<Resource>,
+    /// Of a definition: where the objects of its kind are.
+    pub endpoint: Option<Box<Endpoint>>,
+}
+
+/// What a reflector tells.
+#[derive(Debug)]
+pub enum Report {
+    /// A list has got so far.
+    Progress(Progress),
+    /// These are all objects there are.
+    Listed(Vec<Object>),
+    Changed(Object),
+    Deleted(Object),
+    /// Nothing has happened.
+    Heard,
+    /// It cannot be kept up to date for now.
+    Failed(Failure),
+}
+
+/// Tells reports, each with the number of who tells it.
+#[derive(Debug, Clone)]
+pub struct Teller {
+    pub number: u64,
+    pub reports: mpsc::Sender<(u64, Report)>,
+}
+
+/// Nobody wants to know any more.
+#[derive(Debug)]
+pub struct Unwanted;
+
+impl Teller {
+    /// Waits for room.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn tell(&self, report: Report) -> Result<(), Unwanted> {
+        self.reports.send((self.number, report)).await.map_err(|_| Unwanted)
+    }
+}
+
+/// Reads the objects of one kind.
+pub struct Reflector {
+    pub server: Server,
+    pub scope: Scope,
+    pub converter: Arc<Converter>,
+    pub teller: Teller,
+    /// Changes when the server is back after it was away: whatever is waited for may never come.
+    pub woken: watch::Receiver<()>,
+}
+
+/// Up to where the objects are known.
+struct Position {
+    version: ResourceVersion,
+    /// Whether the server still goes on from there has to be asked.
+    is_doubtful: bool,
+}
+
+/// Why an attempt ended early.
+enum Stop {
+    Failed(Failure),
+    Unwanted,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Unwanted> for Stop {
+    fn from(_: Unwanted) -> Self {
+        Self::Unwanted
+    }
+}
+
+impl Reflector {
+    /// Goes on until nobody listens any more.
+    pub async fn run(mut self) -> Unwanted {
+        let mut position = None;
+        let mut backoff = Backoff::default();
+        let mut woken = self.woken.clone();
+        loop {
+            let began = Instant::now();
+            let ended = tokio::select! {
+                ended = self.attempt(&mut position) => ended,
+                Ok(()) = woken.changed() => {
+                    position = position.map(Position::doubted);
+                    continue;
+                }
+            };
+            let is_good = position.is_some() && began.elapsed() >= GOOD;
+            if is_good {
+                backoff = Backoff::default();
+            }
+            let failure = match ended {
+                Err(Stop::Unwanted) => return Unwanted,
+                Err(Stop::Failed(failure)) => Some(failure),
+                Ok(()) => None,
+            };
+            // A connection that ends is nothing special: go on at once, and see.
+            if is_good && failure.as_ref().is_none_or(|it| matches!(it, Failure::Unreachable(_))) {
+                position = position.map(|it| if failure.is_some() { it.doubted() } else { it });
+                continue;
+            }
+            if let Some(failure) = failure {
+                debug!(kind = %self.scope.endpoint.of, %failure, "Reading {}: {failure}", self.scope.endpoint.of);
+                position = position.filter(|_| keeps_position(&failure));
+                let (wait, may_be_woken) = (backoff.next(Some(&failure)), failure.retry_after().is_none());
+                if self.teller.tell(Report::Failed(failure)).await.is_err() {
+                    return Unwanted;
+                }
+                sleep(wait, may_be_woken, &mut woken).await;
+            } else {
+                sleep(backoff.next(None), true, &mut woken).await;
+            }
+        }
+    }
+
+    /// Lists where needed, and watches until that ends.
+    async fn attempt(&mut self, position: &mut Option<Position>) -> Result<(), Stop> {
+        if let Some(known) = position
+            && known.is_doubtful
+        {
+            // Of a server that was restored from a backup, what we have may never have been.
+            if current_version(&self.server, &self.scope).await?.is_before(&known.version) {
+                *position = None;
+            }
+        }
+        let Position { version, is_doubtful } = match position {
+            Some(known) => known,
+            None => position.insert(self.list().await?),
+        };
+        *is_doubtful = false;
+        let dice = random();
+        let mut watch = Watch::open(&self.server, &self.scope, version, dice).await?;
+        self.teller.tell(Report::Heard).await?;
+        while let Some(event) = watch.next().await? {
+            let report = match event {
+                Event::Changed(object) => Report::Changed(self.read(&object).map_err(garbled)?),
+                Event::Deleted(object) => Report::Deleted(self.read(&object).map_err(garbled)?),
+                Event::Bookmark => Report::Heard,
+            };
+            self.teller.tell(report).await?;
+            version.clone_from(watch.version());
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Position, Stop> {
+        let is_definition = Reading::of(&self.scope.endpoint.of) == Reading::Definition;
+        let page = if is_definition { PAGE_OF_DEFINITIONS } else { PAGE };
+        let on_page = async |progress| {
+            // Where nobody listens, the end of the list will tell.
+            let _ = self.teller.tell(Report::Progress(progress)).await;
+        };
+        let listed = list(&self.server, &self.scope, page, |it| self.read(it), on_page).await?;
+        self.teller.tell(Report::Listed(listed.objects)).await?;
+        Ok(Position { version: listed.version, is_doubtful: false })
+    }
+
+    fn read(&self, object: &Value) -> Result<Object, Rejection> {
+        read(&self.converter, &self.scope.endpoint.of, object)
+    }
+}
+
+/// Reads an object of a kind.
+///
+/// # Errors
+/// When it is none.
+pub fn read(converter: &Converter, of: &GroupKind, object: &Value) -> Result<Object, Rejection> {
+    let resource = Arc::new(converter.convert_as(of, object)?);
+    let endpoint = resource.definition().and_then(|_| endpoint_of(object)).map(Box::new);
+    Ok(Object { resource, endpoint })
+}
+
+impl Position {
+    fn doubted(self) -> Self {
+        Self { is_doubtful: true, ..self }
+    }
+}
+
+/// Whether what is known can be gone on from after a failure. A server that was away may come back as an earlier self.
+fn keeps_position(failure: &Failure) -> bool {
+    match failure {
+        Failure::Unauthorized(_) | Failure::Forbidden(_) => true,
+        Failure::Busy { status, .. } => *status == 429,
+        Failure::Absent | Failure::Expired | Failure::Unreachable(_) | Failure::Garbled(_) => false,
+    }
+}
+
+/// How long to wait before trying again.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LAST: Duration = Duration::from_secs(3);
+    /// What is refused is so until somebody changes it.
+    const LAST_OF_REFUSALS: Duration = Duration::from_secs(10);
+
+    /// Twice as long each time, and at least as long as asked for. Only half of it is certain, so that those who failed
+    /// together do not come back together.
+    pub fn next(&mut self, failure: Option<&Failure>) -> Duration {
+        let last = match failure {
+            Some(Failure::Forbidden(_) | Failure::Absent) => Self::LAST_OF_REFUSALS,
+            _ => Self::LAST,
+        };
+        let wait = Self::FIRST.saturating_mul(1 << self.failures.min(10)).min(last);
+        self.failures += 1;
+        let share = u32::try_from(random() % 512).unwrap_or_default();
+        (wait / 2 + wait / 2 * share / 512).max(failure.and_then(Failure::retry_after).unwrap_or_default())
+    }
+}
+
+/// Waits; not to the end where being woken is a reason to try again.
+pub async fn sleep(wait: Duration, may_be_woken: bool, woken: &mut watch::Receiver<()>) {
+    let over = tokio::time::sleep(wait);
+    if may_be_woken {
+        tokio::select! { () = over => (), Ok(()) = woken.changed() => () }
+    } else {
+        over.await;
+    }
+}
+
+/// Where the system has no random numbers, everybody waits alike.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or_default()
+}

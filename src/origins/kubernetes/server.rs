@@ -1,0 +1,299 @@
+//! The API server that is read: how to reach it, and what can go wrong when asking it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use k8s_openapi::apimachinery::pkg::version::Info;
+use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// How long an answer may take to begin, or to go on once it has begun.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The largest answer that is read, in bytes: a page of objects, or one event of a watch.
+const MAX_ANSWER: usize = 256 << 20;
+/// How much of a server's own words is passed on, in characters.
+const MAX_WORDS: usize = 300;
+
+/// Which cluster: that of a kubeconfig, or the one that the process runs in.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    pub kubeconfig: Option<PathBuf>,
+    pub context: Option<String>,
+}
+
+/// Why no cluster is known.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    #[error("the kubeconfig cannot be used: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    #[error("no cluster is configured: {0}")]
+    Infer(#[from] kube::config::InferConfigError),
+    #[error("the cluster's configuration cannot be used: {0}")]
+    Client(#[from] kube::Error),
+}
+
+/// What went wrong when asking the API server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("the API server does not accept our credentials: {0}")]
+    Unauthorized(String),
+    #[error("forbidden: {0}")]
+    Forbidden(String),
+    #[error("the API server does not serve it")]
+    Absent,
+    /// The state that was asked for is no longer known there.
+    #[error("the API server no longer knows the state that we have")]
+    Expired,
+    /// It cannot answer now.
+    #[error("the API server answers {status}: {words}")]
+    Busy { status: u16, words: String, retry_after: Option<Duration> },
+    #[error("the API server cannot be reached: {0}")]
+    Unreachable(String),
+    /// What came was no answer to what was asked.
+    #[error("the answer cannot be read: {0}")]
+    Garbled(String),
+}
+
+impl Failure {
+    /// How long the API server asks to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// In which form objects are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Whole,
+    /// Only their metadata.
+    Metadata,
+}
+
+impl Form {
+    /// What to accept for one object, or an event with one.
+    fn of_one(self) -> &'static str {
+        match self {
+            Self::Whole => "application/json",
+            Self::Metadata => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+        }
+    }
+
+    /// What to accept for a list.
+    pub fn of_list(self) -> &'static str {
+        match self {
+            Self::Whole => "application/json",
+            Self::Metadata => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
+        }
+    }
+
+    pub fn accept(self) -> &'static str {
+        self.of_one()
+    }
+}
+
+/// An API server.
+#[derive(Clone)]
+pub struct Server {
+    client: Client,
+    url: String,
+}
+
+impl Server {
+    /// Configures the connection; nothing is asked yet.
+    ///
+    /// # Errors
+    /// When no cluster is configured, or not so that it could be reached.
+    pub async fn new(connection: &Connection) -> Result<Self, ConnectionError> {
+        let mut config = configuration(connection).await?;
+        // What is asked again, when, and for how long, is decided by those who know what for.
+        config.default_retry = false;
+        config.connect_timeout = Some(PATIENCE);
+        config.headers.push((http::header::USER_AGENT, USER_AGENT));
+        let url = config.cluster_url.to_string();
+        Ok(Self { client: Client::try_from(config)?, url })
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The version of the API server: the cheapest question that every client may ask.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn version(&self) -> Result<Info, Failure> {
+        self.json("/version", Form::Whole.accept()).await
+    }
+
+    /// Asks for a document.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn json<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T, Failure> {
+        let mut answer = self.get(path, accept).await?;
+        serde_json::from_slice(&answer.whole().await?).map_err(garbled)
+    }
+
+    /// Asks for something, and waits until an answer begins.
+    ///
+    /// # Errors
+    /// When it does not begin, or is not the answer.
+    pub async fn get(&self, path: &str, accept: &str) -> Result<Answer, Failure> {
+        let request = http::Request::get(path).header(http::header::ACCEPT, accept).body(Body::empty());
+        let sent = self.client.send(request.map_err(|error| Failure::Garbled(error.to_string()))?);
+        let response = within_patience(sent).await?.map_err(unreachable)?;
+        let status = response.status();
+        let retry_after = retry_after(response.headers());
+        let mut answer = Answer { body: response.into_body(), buffer: Vec::new() };
+        if status.is_success() {
+            return Ok(answer);
+        }
+        // The status says enough where the words cannot be read.
+        let body = answer.whole().await.unwrap_or_default();
+        Err(failure(status.as_u16(), &words(&body), retry_after))
+    }
+}
+
+const USER_AGENT: http::HeaderValue =
+    http::HeaderValue::from_static(concat!("eventmesh-catalog/", env!("CARGO_PKG_VERSION")));
+
+async fn configuration(connection: &Connection) -> Result<Config, ConnectionError> {
+    let options = KubeConfigOptions { context: connection.context.clone(), ..KubeConfigOptions::default() };
+    Ok(match &connection.kubeconfig {
+        Some(file) => Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await?,
+        None if connection.context.is_some() => Config::from_kubeconfig(&options).await?,
+        None => Config::infer().await?,
+    })
+}
+
+/// An answer, as it comes.
+pub struct Answer {
+    body: Body,
+    buffer: Vec<u8>,
+}
+
+impl Answer {
+    /// All of it.
+    ///
+    /// # Errors
+    /// When it ends early, pauses for too long or is too large.
+    pub async fn whole(&mut self) -> Result<Vec<u8>, Failure> {
+        while within_patience(self.more()).await?? {}
+        Ok(std::mem::take(&mut self.buffer))
+    }
+
+    /// The next line, without a limit to how long it takes to come; `None` at the end.
+    ///
+    /// # Errors
+    /// When the connection breaks or the line is too long.
+    pub async fn line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let mut searched = 0;
+        loop {
+            let unsearched = self.buffer.get(searched..).unwrap_or_default();
+            if let Some(end) = unsearched.iter().position(|it| *it == b'\n') {
+                let rest = self.buffer.split_off(searched + end + 1);
+                return Ok(Some(std::mem::replace(&mut self.buffer, rest)));
+            }
+            searched = self.buffer.len();
+            if !self.more().await? {
+                // A last line that does not end is one that was cut.
+                return if self.buffer.is_empty() { Ok(None) } else { Err(cut()) };
+            }
+        }
+    }
+
+    /// Reads on; false at the end.
+    async fn more(&mut self) -> Result<bool, Failure> {
+        let Some(frame) = self.body.frame().await else { return Ok(false) };
+        if let Ok(data) = frame.map_err(|error| Failure::Unreachable(innermost(&*error)))?.into_data() {
+            if self.buffer.len() + data.len() > MAX_ANSWER {
+                return Err(Failure::Garbled(format!("it has more than {MAX_ANSWER} bytes")));
+            }
+            self.buffer.extend_from_slice(&data);
+        }
+        Ok(true)
+    }
+}
+
+/// What an error of the API server's `Status` means, wherever it comes.
+pub fn failure(status: u16, words: &str, retry_after: Option<Duration>) -> Failure {
+    let words: String = words.chars().take(MAX_WORDS).collect();
+    match status {
+        401 => Failure::Unauthorized(words),
+        403 => Failure::Forbidden(words),
+        404 => Failure::Absent,
+        410 => Failure::Expired,
+        _ => Failure::Busy { status, words, retry_after },
+    }
+}
+
+/// An error that comes as an event of a watch.
+pub fn failure_in(event: &Value) -> Failure {
+    let status: Words = Words::deserialize(event).unwrap_or_default();
+    let retry_after = status.details.unwrap_or_default().retry_after_seconds.map(Duration::from_secs);
+    failure(status.code.unwrap_or(500), &status.message.unwrap_or_default(), retry_after)
+}
+
+/// What is of use in a `Status`.
+#[derive(Default, Deserialize)]
+struct Words {
+    code: Option<u16>,
+    message: Option<String>,
+    details: Option<Details>,
+}
+
+#[derive(Default, Deserialize)]
+struct Details {
+    #[serde(rename = "retryAfterSeconds")]
+    retry_after_seconds: Option<u64>,
+}
+
+/// What the API server says of an error: the message of a `Status`, or a plain text.
+fn words(body: &[u8]) -> String {
+    let status: Words = serde_json::from_slice(body).unwrap_or_default();
+    status.message.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned())
+}
+
+/// RFC 9110, section 10.2.3, in seconds, as API servers write it.
+fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+}
+
+async fn within_patience<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let waited = tokio::time::timeout(PATIENCE, work).await;
+    waited.map_err(|_| Failure::Unreachable(format!("nothing came for {} s", PATIENCE.as_secs())))
+}
+
+pub fn garbled(error: impl ToString) -> Failure {
+    Failure::Garbled(error.to_string())
+}
+
+fn cut() -> Failure {
+    Failure::Unreachable("the connection was cut".into())
+}
+
+fn unreachable(error: kube::Error) -> Failure {
+    Failure::Unreachable(innermost(&error))
+}
+
+/// The cause of an error: what wraps it only says that there was one.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}
