@@ -21,8 +21,11 @@ use crate::access::{Access, Token, random_token};
 use crate::api::edge::Edge;
 use crate::api::render::Bodies;
 use crate::api::{self, Api};
-use crate::config::{Authenticator, Cli, Command, ConfigError, Serve};
-use crate::index::{self, Index};
+use crate::config::{self, Authenticator, Cli, Command, ConfigError, Serve};
+use crate::index::{self, Closed, Feed, Index};
+use crate::origins::kubernetes;
+use crate::origins::kubernetes::convert::Converter;
+use crate::origins::kubernetes::server::Connection;
 use crate::origins::manifests::{self, Manifests};
 use crate::telemetry::{self, Admin, Metrics};
 
@@ -88,17 +91,18 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let mut interrupted = signal(SignalKind::interrupt()).context("Signals cannot be received")?;
 
     let (feed, indexer, reader) = index::channel();
+    let reader = reader.with_max_staleness(config.max_staleness);
+    let origin = Origin::new(config.origin).await?;
     let metrics = Metrics::default();
     let draining = Arc::new(AtomicBool::new(false));
-    let (tell_problems, problems) = watch::channel(<_>::default());
-    let admin = Admin { reader: reader.clone(), metrics: metrics.clone(), problems, draining: draining.clone() };
+    let admin = Admin { reader: reader.clone(), metrics: metrics.clone(), draining: draining.clone() };
     let access = Access::new(tokens_file.clone(), dev_token.as_deref().map(Token::new).as_ref());
     let api = Api { reader, access: Arc::new(access), bodies: Bodies::default() };
     let router = api::router(api, Edge::new(&process_prefix()?, metrics.observer()));
 
     let (stop, stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);
-    let origin = tokio::spawn(manifests::run(Manifests::new(config.manifests), feed, tell_problems));
+    let origin = tokio::spawn(origin.run(feed));
     let indexing = tokio::spawn(indexer.run());
     tokio::spawn(async move {
         if let Some(file) = tokens_file {
@@ -113,7 +117,7 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     tokio::select! {
         _ = terminated.recv() => info!("Told to end; finishing what is under way"),
         _ = interrupted.recv() => info!("Interrupted; finishing what is under way"),
-        ended = origin => anyhow::bail!("The manifests are no longer watched: {ended:?}"),
+        ended = origin => anyhow::bail!("Nothing is read any more: {ended:?}"),
         ended = indexing => anyhow::bail!("The index has ended: {ended:?}"),
     }
     draining.store(true, Ordering::Relaxed);
@@ -128,6 +132,38 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(MAX_WAIT, administering).await;
     info!("Ended");
     Ok(())
+}
+
+/// Where the facts come from, ready to run.
+enum Origin {
+    Manifests(Manifests),
+    Cluster(kubernetes::server::Server, Converter),
+}
+
+impl Origin {
+    async fn new(config: config::Origin) -> Result<Self, ConfigError> {
+        match config {
+            config::Origin::Manifests(options) => Ok(Self::Manifests(Manifests::new(options))),
+            config::Origin::Cluster { connection, converter } => {
+                let server = connected(&connection).await?;
+                info!(server = server.url(), "Reading the cluster at {}", server.url());
+                warn!("Every token of the tokens file opens all that this service may read of the cluster");
+                Ok(Self::Cluster(server, converter))
+            }
+        }
+    }
+
+    async fn run(self, feed: Feed) -> Result<(), Closed> {
+        match self {
+            Self::Manifests(manifests) => manifests::run(manifests, feed).await,
+            Self::Cluster(server, converter) => kubernetes::cluster::run(server, converter, feed).await,
+        }
+    }
+}
+
+async fn connected(connection: &Connection) -> Result<kubernetes::server::Server, ConfigError> {
+    let remedy = "Give --kubeconfig FILE or --context NAME, run in a cluster, or give --manifests DIR.";
+    kubernetes::server::Server::new(connection).await.map_err(|error| ConfigError::new(format!("{error}."), remedy))
 }
 
 fn made_up_token(authenticator: &Authenticator) -> anyhow::Result<Option<String>> {

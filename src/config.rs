@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::mesh::object::is_namespace_name;
 use crate::mesh::selector::LabelSelector;
 use crate::origins::kubernetes::convert::Converter;
+use crate::origins::kubernetes::server::Connection;
 use crate::origins::manifests;
 
 /// Which events exist, who sends them, who consumes them: the event catalog of a Knative cluster or repository.
@@ -68,10 +69,26 @@ pub struct ManifestArgs {
     backstage_label: String,
 }
 
+/// Which cluster is read. Nothing is needed inside of one, or where `kubectl` works.
+#[derive(Debug, Args)]
+pub struct ClusterArgs {
+    /// A kubeconfig; by default that of kubectl, or else the cluster that this runs in
+    #[arg(long, env = "EVENTMESH_KUBECONFIG", value_name = "FILE", conflicts_with = "manifests")]
+    kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig; by default the current one
+    #[arg(long, env = "EVENTMESH_CONTEXT", value_name = "NAME", conflicts_with = "manifests")]
+    context: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     #[command(flatten)]
     manifests: ManifestArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// For how long to go on answering while the cluster cannot be reached, such as `1h` or `90s`
+    #[arg(long, env = "EVENTMESH_MAX_STALENESS", default_value = "1h", value_name = "DURATION", value_parser = duration)]
+    max_staleness: Duration,
     /// Where to answer
     #[arg(long, env = "EVENTMESH_LISTEN", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     listen: String,
@@ -166,10 +183,18 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// What `serve` runs with.
 #[derive(Debug)]
 pub struct Serve {
-    pub manifests: manifests::Options,
+    pub origin: Origin,
+    pub max_staleness: Duration,
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     pub authenticator: Authenticator,
+}
+
+/// Where the facts come from.
+#[derive(Debug)]
+pub enum Origin {
+    Manifests(manifests::Options),
+    Cluster { connection: Connection, converter: Converter },
 }
 
 /// Who is let in. There is no way to let everybody in.
@@ -200,8 +225,14 @@ impl ServeArgs {
                 ));
             }
         };
+        let origin = if self.manifests.manifests.is_empty() {
+            Origin::Cluster { connection: self.cluster.connection(), converter: self.manifests.converter()? }
+        } else {
+            Origin::Manifests(self.manifests.checked()?)
+        };
         Ok(Serve {
-            manifests: self.manifests.checked()?,
+            origin,
+            max_staleness: self.max_staleness,
             listen,
             admin_listen: address("--admin-listen", &self.admin_listen)?,
             authenticator,
@@ -248,6 +279,18 @@ impl ManifestArgs {
                 )
             })?;
         }
+        namespace("--default-namespace", &self.default_namespace)?;
+        Ok(manifests::Options {
+            roots: self.manifests.clone(),
+            default_namespace: self.default_namespace.clone(),
+            max_bytes: self.max_manifest_bytes,
+            strict: self.strict_manifests,
+            settle: SETTLE,
+            converter: self.converter()?,
+        })
+    }
+
+    fn converter(&self) -> Result<Converter, ConfigError> {
         let is_key =
             self.backstage_label.parse::<LabelSelector>().is_ok_and(|it| it.to_string() == self.backstage_label);
         if !is_key || self.backstage_label.is_empty() || self.backstage_label.contains(['!', '=', ',', ' ']) {
@@ -256,15 +299,13 @@ impl ManifestArgs {
                 "Use a key such as `backstage.io/kubernetes-id`.",
             ));
         }
-        namespace("--default-namespace", &self.default_namespace)?;
-        Ok(manifests::Options {
-            roots: self.manifests.clone(),
-            default_namespace: self.default_namespace.clone(),
-            max_bytes: self.max_manifest_bytes,
-            strict: self.strict_manifests,
-            settle: SETTLE,
-            converter: Converter { backstage_label: self.backstage_label.clone() },
-        })
+        Ok(Converter { backstage_label: self.backstage_label.clone() })
+    }
+}
+
+impl ClusterArgs {
+    pub fn connection(&self) -> Connection {
+        Connection { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
     }
 }
 
@@ -274,6 +315,13 @@ fn namespace(flag: &str, name: &str) -> Result<(), ConfigError> {
     }
     let remedy = "Use lower case letters, digits and hyphens, at most 63.";
     Err(ConfigError::new(format!("{flag}: `{name}` is not the name of a namespace."), remedy))
+}
+
+/// A time as people write it.
+fn duration(text: &str) -> Result<Duration, String> {
+    let remedy = |error: jiff::Error| format!("{error}; give a time such as `1h` or `90s`");
+    let parsed: jiff::SignedDuration = text.parse().map_err(remedy)?;
+    parsed.try_into().map_err(remedy)
 }
 
 fn address(flag: &str, text: &str) -> Result<SocketAddr, ConfigError> {

@@ -1,8 +1,21 @@
-//! Objects in the form of Kubernetes: which kinds there are and how they are read.
+//! Kubernetes: which kinds there are, how their objects are read, and how a cluster is kept up with.
+//!
+//! Reading is pure and shared with manifests: `kinds`, `convert` and what they use. A live cluster is read by [`cluster`],
+//! which decides from definitions and subscribers what to read (`plan`) and runs a `reflect`or for each kind.
 
+pub mod cluster;
 pub mod convert;
+pub mod discover;
+pub mod endpoint;
 mod event_type;
+mod fetch;
 mod fields;
 mod filters;
 pub mod kinds;
+mod list;
+mod named;
+mod plan;
 pub mod reference;
+mod reflect;
+pub mod server;
+mod watch;

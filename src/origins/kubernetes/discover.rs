@@ -44,12 +44,14 @@ pub async fn discover(server: &Server, of: &GroupKind) -> Result<Option<Endpoint
     versions.sort_by_key(|it| preferred.iter().position(|preferred| preferred == it).unwrap_or(usize::MAX));
     for version in versions {
         let path = group_version_path(&of.group, &version);
-        let Some(served) = unless_absent(server.json::<ApiResources>(&path, Form::Whole.accept()).await)? else {
+        let Some(answer) = unless_absent(server.json::<ApiResources>(&path, Form::Whole.accept()).await)? else {
             continue;
         };
         // Names with a slash are parts of objects, such as `pods/status`.
-        let is_it = |it: &ApiResource| *it.kind == *of.kind && !it.name.contains('/') && it.verbs.iter().any(|verb| verb == "get");
-        if let Some(found) = served.resources.into_iter().find(is_it) {
+        let is_it = |it: &ApiResource| {
+            *it.kind == *of.kind && !it.name.contains('/') && it.verbs.iter().any(|verb| verb == "get")
+        };
+        if let Some(found) = answer.resources.into_iter().find(is_it) {
             let (plural, namespaced) = (found.name, found.namespaced);
             return Ok(Some(Endpoint { of: of.clone(), version, plural, namespaced }));
         }

@@ -74,7 +74,12 @@ pub fn endpoint_of(definition: &Value) -> Option<Endpoint> {
     let served: Vec<_> = versions.into_iter().filter(|it| it.served).collect();
     let stored = served.iter().find(|it| it.storage);
     let version = stored.or_else(|| served.iter().max_by_key(|it| priority(&it.name)))?.name.clone();
-    Some(Endpoint { of: GroupKind::new(group, names.kind), version, plural: names.plural, namespaced: scope == "Namespaced" })
+    Some(Endpoint {
+        of: GroupKind::new(group, names.kind),
+        version,
+        plural: names.plural,
+        namespaced: scope == "Namespaced",
+    })
 }
 
 #[derive(Deserialize)]
@@ -156,7 +161,8 @@ mod tests {
 
     #[test]
     fn versions_are_chosen_as_kubernetes_prefers_them() {
-        let cases: [(&[(&str, bool, bool)], Option<&str>); 8] = [
+        type Versions<'a> = &'a [(&'a str, bool, bool)];
+        let cases: [(Versions<'_>, Option<&str>); 8] = [
             (&[("v1", true, true)], Some("v1")),
             // The storage version counts when it is served, whatever is listed first.
             (&[("v1beta3", true, false), ("v1beta2", true, true), ("v1beta1", true, false)], Some("v1beta2")),
@@ -187,7 +193,10 @@ mod tests {
         let endpoint = endpoint_of(&definition(&[("v1", true, true)], "True")).unwrap();
         let cases = [
             ("orders", "/apis/eventing.knative.dev/v1/namespaces/shop/geese/orders"),
-            ("../../secrets?watch=1#", "/apis/eventing.knative.dev/v1/namespaces/shop/geese/..%2F..%2Fsecrets%3Fwatch%3D1%23"),
+            (
+                "../../secrets?watch=1#",
+                "/apis/eventing.knative.dev/v1/namespaces/shop/geese/..%2F..%2Fsecrets%3Fwatch%3D1%23",
+            ),
             ("..", "/apis/eventing.knative.dev/v1/namespaces/shop/geese/%2E%2E"),
             ("ä b", "/apis/eventing.knative.dev/v1/namespaces/shop/geese/%C3%A4%20b"),
         ];

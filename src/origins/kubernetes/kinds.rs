@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::endpoint::Endpoint;
 use crate::mesh::object::{EVENTING, MESSAGING, Pairs};
 use crate::mesh::resource::{Definition, Role};
 use crate::mesh::{GroupKind, ObjectRef, Resource};
@@ -103,6 +104,33 @@ pub fn known_definitions() -> Vec<Arc<Resource>> {
 /// Whether a kind is known without being told. No two such kinds differ only in group or case.
 pub fn is_known(of: &GroupKind) -> bool {
     of.is(EVENTING, "Broker") || of.is(EVENTING, "EventType") || KNOWN.iter().any(|it| of.is(it.group, it.kind))
+}
+
+/// The kinds that make a mesh of brokers and channels: without one of them that is installed, nothing can be told
+/// (`semantics.md` 7.4).
+const CORE: [(&str, &str); 4] =
+    [(EVENTING, "Broker"), (EVENTING, "EventType"), (EVENTING, "Trigger"), (MESSAGING, "Subscription")];
+
+pub fn is_core(of: &GroupKind) -> bool {
+    CORE.iter().any(|(group, kind)| of.is(group, kind))
+}
+
+/// All kinds that are read where nobody tells which there are.
+pub fn known_kinds() -> Vec<GroupKind> {
+    let known = KNOWN.iter().map(|it| (it.group, it.kind));
+    CORE.into_iter().chain(known).map(|(group, kind)| GroupKind::new(group, kind)).collect()
+}
+
+/// The versions to prefer where no definition says which is stored (`semantics.md` 1.4). Of an event type, v1beta3 has
+/// lost what v1beta2 says.
+pub fn preferred_versions(of: &GroupKind) -> &'static [&'static str] {
+    if of.is(EVENTING, "EventType") { &["v1beta2", "v1beta3", "v1", "v1beta1"] } else { &[] }
+}
+
+/// Where definitions are, of which no definition can tell.
+pub fn definitions_endpoint() -> Endpoint {
+    let plural = "customresourcedefinitions".to_owned();
+    Endpoint { of: definition_kind(), version: "v1".into(), plural, namespaced: false }
 }
 
 pub fn definition_kind() -> GroupKind {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::endpoint::{Endpoint, segment};
-use super::server::{Failure, Form, Server, garbled};
+use super::server::{Failure, Form, Server};
 
 /// Which objects of a kind are read, and what of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,13 +85,16 @@ pub struct Progress {
 ///
 /// # Errors
 /// When a page does not come, or an object in it is none.
-pub async fn list<T, E: ToString>(
+pub async fn list<T, E>(
     server: &Server,
     scope: &Scope,
     page_size: usize,
     convert: impl Fn(&Value) -> Result<T, E>,
-    on_page: impl AsyncFn(Progress),
-) -> Result<Listed<T>, Failure> {
+    on_page: impl Fn(Progress),
+) -> Result<Listed<T>, Failure>
+where
+    Failure: From<E>,
+{
     let mut objects = Vec::new();
     let mut rest = String::new();
     loop {
@@ -100,17 +103,17 @@ pub async fn list<T, E: ToString>(
             rest => scope.path(&format!("limit={page_size}&continue={}", segment(rest))),
         };
         let body = server.get(&path, scope.form.of_list()).await?.whole().await?;
-        let page: Page<'_> = serde_json::from_slice(&body).map_err(garbled)?;
+        let page: Page<'_> = serde_json::from_slice(&body)?;
         for item in page.items.unwrap_or_default() {
-            let item: Value = serde_json::from_str(item.get()).map_err(garbled)?;
-            objects.push(convert(&item).map_err(garbled)?);
+            let item: Value = serde_json::from_str(item.get())?;
+            objects.push(convert(&item)?);
         }
         if page.metadata.rest.is_empty() {
             objects.shrink_to_fit();
             return Ok(Listed { objects, version: page.metadata.resource_version });
         }
         rest = page.metadata.rest;
-        on_page(Progress { seen: objects.len(), remaining: page.metadata.remaining_item_count }).await;
+        on_page(Progress { seen: objects.len(), remaining: page.metadata.remaining_item_count });
     }
 }
 
@@ -133,8 +136,16 @@ mod tests {
 
     #[test]
     fn versions_are_compared_as_numbers_where_they_are_numbers() {
-        let cases =
-            [("9", "10", true), ("10", "9", false), ("10", "10", false), ("0", "1", true), ("007", "7", false), ("", "1", false), ("a", "b", false), ("1", "b", false)];
+        let cases = [
+            ("9", "10", true),
+            ("10", "9", false),
+            ("10", "10", false),
+            ("0", "1", true),
+            ("007", "7", false),
+            ("", "1", false),
+            ("a", "b", false),
+            ("1", "b", false),
+        ];
         for (a, b, expected) in cases {
             assert_eq!(ResourceVersion(a.into()).is_before(&ResourceVersion(b.into())), expected, "{a} before {b}");
         }

@@ -16,9 +16,10 @@ use super::convert::{Converter, Rejection};
 use super::endpoint::{Endpoint, endpoint_of};
 use super::kinds::Reading;
 use super::list::{Progress, ResourceVersion, Scope, current_version, list};
-use super::server::{Failure, Server, garbled};
+use super::server::{Failure, Form, Server};
 use super::watch::{Event, Watch};
-use crate::mesh::{GroupKind, Resource};
+use crate::mesh::object::Pairs;
+use crate::mesh::resource::{Resource, Role};
 
 /// How many objects a page of a list has.
 const PAGE: usize = 500;
@@ -28,7 +29,7 @@ const PAGE_OF_DEFINITIONS: usize = 25;
 const GOOD: Duration = Duration::from_secs(5);
 
 /// An object as it is read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Object {
     pub resource: Arc<Resource>,
     /// Of a definition: where the objects of its kind are.
@@ -48,6 +49,10 @@ pub enum Report {
     Heard,
     /// It cannot be kept up to date for now.
     Failed(Failure),
+    /// Of what was listed last, something is missing that may not be read.
+    LeftOut(String),
+    /// What was asked for object by object may be listed after all.
+    MayBeListed,
 }
 
 /// Tells reports, each with the number of who tells it.
@@ -68,6 +73,11 @@ impl Teller {
     /// When nobody listens.
     pub async fn tell(&self, report: Report) -> Result<(), Unwanted> {
         self.reports.send((self.number, report)).await.map_err(|_| Unwanted)
+    }
+
+    /// For what is soon out of date.
+    fn tell_if_there_is_room(&self, report: Report) {
+        let _ = self.reports.try_send((self.number, report));
     }
 }
 
@@ -94,9 +104,9 @@ enum Stop {
     Unwanted,
 }
 
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+impl<F: Into<Failure>> From<F> for Stop {
+    fn from(failure: F) -> Self {
+        Self::Failed(failure.into())
     }
 }
 
@@ -169,8 +179,8 @@ impl Reflector {
         self.teller.tell(Report::Heard).await?;
         while let Some(event) = watch.next().await? {
             let report = match event {
-                Event::Changed(object) => Report::Changed(self.read(&object).map_err(garbled)?),
-                Event::Deleted(object) => Report::Deleted(self.read(&object).map_err(garbled)?),
+                Event::Changed(object) => Report::Changed(self.read(&object)?),
+                Event::Deleted(object) => Report::Deleted(self.read(&object)?),
                 Event::Bookmark => Report::Heard,
             };
             self.teller.tell(report).await?;
@@ -182,28 +192,29 @@ impl Reflector {
     async fn list(&self) -> Result<Position, Stop> {
         let is_definition = Reading::of(&self.scope.endpoint.of) == Reading::Definition;
         let page = if is_definition { PAGE_OF_DEFINITIONS } else { PAGE };
-        let on_page = async |progress| {
-            // Where nobody listens, the end of the list will tell.
-            let _ = self.teller.tell(Report::Progress(progress)).await;
-        };
+        let on_page = |progress| self.teller.tell_if_there_is_room(Report::Progress(progress));
         let listed = list(&self.server, &self.scope, page, |it| self.read(it), on_page).await?;
         self.teller.tell(Report::Listed(listed.objects)).await?;
         Ok(Position { version: listed.version, is_doubtful: false })
     }
 
     fn read(&self, object: &Value) -> Result<Object, Rejection> {
-        read(&self.converter, &self.scope.endpoint.of, object)
+        read(&self.converter, &self.scope, object)
     }
 }
 
-/// Reads an object of a kind.
+/// Reads an object.
 ///
 /// # Errors
 /// When it is none.
-pub fn read(converter: &Converter, of: &GroupKind, object: &Value) -> Result<Object, Rejection> {
-    let resource = Arc::new(converter.convert_as(of, object)?);
+pub fn read(converter: &Converter, scope: &Scope, object: &Value) -> Result<Object, Rejection> {
+    let mut resource = converter.convert_as(&scope.endpoint.of, object)?;
+    if scope.form == Form::Metadata {
+        // It is a subscriber and nothing else: only who that is matters.
+        (resource.labels, resource.annotations, resource.role) = (Pairs::default(), Pairs::default(), Role::Plain);
+    }
     let endpoint = resource.definition().and_then(|_| endpoint_of(object)).map(Box::new);
-    Ok(Object { resource, endpoint })
+    Ok(Object { resource: Arc::new(resource), endpoint })
 }
 
 impl Position {

@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::convert::Rejection;
+
 /// How long an answer may take to begin, or to go on once it has begun.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The largest answer that is read, in bytes: a page of objects, or one event of a watch.
@@ -66,6 +68,18 @@ impl Failure {
             Self::Busy { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Garbled(error.to_string())
+    }
+}
+
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        Self::Garbled(rejection.to_string())
     }
 }
 
@@ -144,7 +158,7 @@ impl Server {
     /// When there is none.
     pub async fn json<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T, Failure> {
         let mut answer = self.get(path, accept).await?;
-        serde_json::from_slice(&answer.whole().await?).map_err(garbled)
+        Ok(serde_json::from_slice(&answer.whole().await?)?)
     }
 
     /// Asks for something, and waits until an answer begins.
@@ -154,7 +168,7 @@ impl Server {
     pub async fn get(&self, path: &str, accept: &str) -> Result<Answer, Failure> {
         let request = http::Request::get(path).header(http::header::ACCEPT, accept).body(Body::empty());
         let sent = self.client.send(request.map_err(|error| Failure::Garbled(error.to_string()))?);
-        let response = within_patience(sent).await?.map_err(unreachable)?;
+        let response = within_patience(sent).await?.map_err(|error| unreachable(&error))?;
         let status = response.status();
         let retry_after = retry_after(response.headers());
         let mut answer = Answer { body: response.into_body(), buffer: Vec::new() };
@@ -218,7 +232,7 @@ impl Answer {
     /// Reads on; false at the end.
     async fn more(&mut self) -> Result<bool, Failure> {
         let Some(frame) = self.body.frame().await else { return Ok(false) };
-        if let Ok(data) = frame.map_err(|error| Failure::Unreachable(innermost(&*error)))?.into_data() {
+        if let Ok(data) = frame.map_err(|error| Failure::Unreachable(innermost(&error)))?.into_data() {
             if self.buffer.len() + data.len() > MAX_ANSWER {
                 return Err(Failure::Garbled(format!("it has more than {MAX_ANSWER} bytes")));
             }
@@ -277,16 +291,12 @@ async fn within_patience<T>(work: impl Future<Output = T>) -> Result<T, Failure>
     waited.map_err(|_| Failure::Unreachable(format!("nothing came for {} s", PATIENCE.as_secs())))
 }
 
-pub fn garbled(error: impl ToString) -> Failure {
-    Failure::Garbled(error.to_string())
-}
-
 fn cut() -> Failure {
     Failure::Unreachable("the connection was cut".into())
 }
 
-fn unreachable(error: kube::Error) -> Failure {
-    Failure::Unreachable(innermost(&error))
+fn unreachable(error: &kube::Error) -> Failure {
+    Failure::Unreachable(innermost(error))
 }
 
 /// The cause of an error: what wraps it only says that there was one.

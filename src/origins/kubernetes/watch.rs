@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::list::{ResourceVersion, Scope};
-use super::server::{Answer, Failure, Server, failure_in, garbled};
+use super::server::{Answer, Failure, Server, failure_in};
 
 /// How long the API server is asked to go on, in seconds; a little different each time, so that watches that began
 /// together do not all end together.
@@ -66,14 +66,15 @@ impl Watch {
             let line = tokio::time::timeout(MAX_SILENCE, self.answer.line()).await;
             let silent = |_| Failure::Unreachable(format!("the watch said nothing for {} s", MAX_SILENCE.as_secs()));
             let Some(line) = line.map_err(silent)?? else { return Ok(None) };
-            let Line { of_type, object } = serde_json::from_slice(&line).map_err(garbled)?;
+            let Line { of_type, object } = serde_json::from_slice(&line)?;
             if of_type == "ERROR" {
                 return Err(failure_in(&object));
             }
-            let version = version_of(&object).ok_or_else(|| garbled("an event without a resource version"))?;
+            let version =
+                version_of(&object).ok_or_else(|| Failure::Garbled("an event without a resource version".into()))?;
             if version.is_before(&self.version) {
                 // What else may be missing, nobody knows.
-                return Err(garbled("the events are out of order"));
+                return Err(Failure::Garbled("the events are out of order".into()));
             }
             let repeated = version == self.version;
             self.version = version;
@@ -82,7 +83,7 @@ impl Watch {
                 _ if repeated => continue,
                 "ADDED" | "MODIFIED" => Event::Changed(object),
                 "DELETED" => Event::Deleted(object),
-                other => return Err(garbled(format!("an event of the type `{other}`"))),
+                other => return Err(Failure::Garbled(format!("an event of the type `{other}`"))),
             }));
         }
     }

@@ -1,0 +1,353 @@
+//! A live cluster, kept up with: starts and stops reading kinds as definitions come and go and as subscribers are named,
+//! passes on what is read, and says how that goes.
+//!
+//! One task owns all of this; what is read comes to it as reports, each with the number of the reader. So a reader that
+//! was stopped cannot bring back what it knew.
+
+mod heartbeat;
+mod kind;
+
+use std::collections::BTreeMap;
+use std::mem::take;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use self::heartbeat::Heartbeat;
+use self::kind::{Kind, Readers};
+use super::convert::Converter;
+use super::discover::discover;
+use super::endpoint::Endpoint;
+use super::kinds::{definition_kind, definitions_endpoint, known_definitions};
+use super::list::Scope;
+use super::named::Named;
+use super::plan::{Defined, Definitions, Discovered, Wanted, plan};
+use super::reflect::{Backoff, Object, Report};
+use super::server::{Failure, Server};
+use crate::index::status::{KindStatus, State, Status};
+use crate::index::{Batch, Closed, Feed};
+use crate::mesh::{GroupKind, Key, Resource, Update};
+
+/// How many reports may wait before readers have to.
+const WAITING: usize = 1024;
+/// How often the progress is logged until everything was read once, and how often what is not served is looked for.
+const TICK: Duration = Duration::from_secs(5);
+/// How many ticks to look away from what is not served.
+const LOOK_AGAIN: u32 = 6;
+
+/// What discovery found out of a kind.
+type Answer = (GroupKind, Result<Option<Endpoint>, Failure>);
+
+/// Keeps up with a cluster.
+///
+/// # Errors
+/// When the index has ended; nothing else ends it.
+pub async fn run(server: Server, converter: Converter, feed: Feed) -> Result<(), Closed> {
+    let (tell, mut reports) = mpsc::channel(WAITING);
+    let (answer, mut answers) = mpsc::channel(WAITING);
+    let (wake, woken) = watch::channel(());
+    let heartbeat = Heartbeat::start(server.clone(), wake);
+    let mut away = heartbeat.away_since.clone();
+    let label = converter.backstage_label.clone();
+    let readers = Readers::new(server, Arc::new(converter), tell, woken);
+    let mut cluster = Cluster::new(readers, label, answer);
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut waiting = Vec::new();
+    loop {
+        tokio::select! {
+            _ = reports.recv_many(&mut waiting, WAITING) => {
+                for (number, report) in waiting.drain(..) {
+                    cluster.on_report(number, report);
+                }
+            }
+            Some((of, answer)) = answers.recv() => cluster.on_discovered(of, answer),
+            Ok(()) = away.changed() => cluster.on_heartbeat(*away.borrow_and_update()),
+            _ = ticks.tick() => cluster.on_tick(),
+        }
+        cluster.follow_plan();
+        let complete = cluster.is_complete();
+        if take(&mut cluster.is_status_old) {
+            feed.report(cluster.status());
+        }
+        if !cluster.updates.is_empty() || complete != cluster.was_complete {
+            feed.send(Batch { updates: take(&mut cluster.updates), complete }).await?;
+            cluster.note_completeness(complete);
+        }
+    }
+}
+
+/// What is known of the cluster.
+struct Cluster {
+    readers: Readers,
+    /// The reader of definitions.
+    of_definitions: Kind,
+    definitions: Definitions,
+    kinds: BTreeMap<GroupKind, Kind>,
+    named: Named,
+    discovered: Discovered,
+    /// What is being asked, and how often it was in vain.
+    asked: BTreeMap<GroupKind, Question>,
+    answer: mpsc::Sender<Answer>,
+    label: String,
+    away_since: Option<Instant>,
+    /// Not passed on yet.
+    updates: Vec<Update>,
+    is_plan_old: bool,
+    is_status_old: bool,
+    was_complete: bool,
+    began: Instant,
+    ticks: u32,
+}
+
+/// Where is this kind served?
+#[derive(Default)]
+struct Question {
+    backoff: Backoff,
+    failure: Option<Failure>,
+}
+
+impl Cluster {
+    fn new(mut readers: Readers, label: String, answer: mpsc::Sender<Answer>) -> Self {
+        let scope = Some(Scope::all(definitions_endpoint()));
+        let of_definitions = Kind::new(Wanted { scope, uid: "".into(), defined: true }, &mut readers);
+        Self {
+            readers,
+            of_definitions,
+            definitions: Definitions::Awaited,
+            kinds: BTreeMap::new(),
+            named: Named::default(),
+            discovered: Discovered::new(),
+            asked: BTreeMap::new(),
+            answer,
+            label,
+            away_since: None,
+            updates: vec![],
+            is_plan_old: false,
+            is_status_old: true,
+            was_complete: false,
+            began: Instant::now(),
+            ticks: 0,
+        }
+    }
+
+    fn on_report(&mut self, number: u64, report: Report) {
+        if self.of_definitions.is_read_by(number) {
+            self.is_status_old |= self.of_definitions.note(&report);
+            return self.on_definitions(report);
+        }
+        let Some((of, kind)) = self.kinds.iter_mut().find(|(_, it)| it.is_read_by(number)) else { return };
+        self.is_status_old |= kind.note(&report);
+        match report {
+            Report::Listed(objects) => {
+                let resources: Vec<_> = objects.into_iter().map(|it| it.resource).collect();
+                self.is_plan_old |= self.named.replace(of, resources.iter().map(|it| &**it));
+                self.updates.push(Update::Replace(of.clone(), resources));
+            }
+            Report::Changed(Object { resource, .. }) => {
+                self.is_plan_old |= self.named.put(&resource);
+                self.updates.push(Update::Upsert(resource));
+            }
+            Report::Deleted(Object { resource, .. }) => {
+                self.is_plan_old |= self.named.take(&resource.key);
+                self.updates.push(Update::Remove(resource.key.clone()));
+            }
+            Report::Failed(Failure::Forbidden(_)) if kind.may_be_asked_by_name() => {
+                kind.ask_by_name(self.named.of_kind(of), &mut self.readers);
+            }
+            Report::Failed(Failure::Absent) => {
+                // Where it was discovered, it may be served in another version now.
+                if self.discovered.remove(of).is_some() {
+                    self.is_plan_old = true;
+                }
+            }
+            Report::MayBeListed => kind.stop_asking_by_name(&mut self.readers),
+            Report::Progress(_) | Report::Heard | Report::Failed(_) | Report::LeftOut(_) => (),
+        }
+    }
+
+    fn on_definitions(&mut self, report: Report) {
+        let known = match &mut self.definitions {
+            Definitions::Read(known) => Some(known),
+            Definitions::Awaited | Definitions::Refused => None,
+        };
+        match (report, known) {
+            (Report::Listed(objects), _) => {
+                let defined: BTreeMap<_, _> = objects.into_iter().map(defined).collect();
+                let resources = defined.values().map(|it| it.resource.clone()).filter(matters);
+                self.updates.push(Update::Replace(definition_kind(), resources.collect()));
+                self.definitions = Definitions::Read(defined);
+            }
+            (Report::Changed(object), Some(known)) => {
+                let (key, defined) = defined(object);
+                self.updates.push(if matters(&defined.resource) {
+                    Update::Upsert(defined.resource.clone())
+                } else {
+                    Update::Remove(key.clone())
+                });
+                known.insert(key, defined);
+            }
+            (Report::Deleted(object), Some(known)) => {
+                known.remove(&object.resource.key);
+                self.updates.push(Update::Remove(object.resource.key.clone()));
+            }
+            (Report::Failed(Failure::Forbidden(_) | Failure::Absent), None) => {
+                if !matches!(self.definitions, Definitions::Refused) {
+                    warn!("Definitions may not be read; only the kinds of Knative that are known are looked for");
+                    self.updates.push(Update::Replace(definition_kind(), known_definitions()));
+                    self.definitions = Definitions::Refused;
+                }
+            }
+            _ => return,
+        }
+        self.is_plan_old = true;
+    }
+
+    fn on_discovered(&mut self, of: GroupKind, answer: Result<Option<Endpoint>, Failure>) {
+        match answer {
+            Ok(endpoint) => {
+                self.asked.remove(&of);
+                self.discovered.insert(of, endpoint);
+            }
+            Err(failure) => {
+                let Some(question) = self.asked.get_mut(&of) else { return };
+                warn!(kind = %of, %failure, "Where {of} is served cannot be found out: {failure}");
+                let wait = question.backoff.next(Some(&failure));
+                question.failure = Some(failure);
+                self.ask(of, wait);
+            }
+        }
+        (self.is_plan_old, self.is_status_old) = (true, true);
+    }
+
+    fn on_heartbeat(&mut self, away_since: Option<Instant>) {
+        match (self.away_since, away_since) {
+            (None, Some(_)) => warn!("The API server does not answer; going on with what is known"),
+            (Some(since), None) => info!("The API server answers again, after {} s", since.elapsed().as_secs()),
+            _ => (),
+        }
+        self.away_since = away_since;
+        self.is_status_old = true;
+    }
+
+    fn on_tick(&mut self) {
+        self.ticks += 1;
+        if !self.was_complete {
+            self.is_status_old = true;
+            if self.ticks > 1 {
+                info!("Reading the cluster: {}", self.progress());
+            }
+        }
+        if self.ticks.is_multiple_of(LOOK_AGAIN) {
+            let unserved = self.discovered.iter().filter(|(_, endpoint)| endpoint.is_none());
+            let unserved: Vec<_> = unserved.map(|(of, _)| of.clone()).collect();
+            for of in unserved {
+                self.ask(of, Duration::ZERO);
+            }
+        }
+    }
+
+    /// Starts and stops readers, so that what is wanted is read.
+    fn follow_plan(&mut self) {
+        while take(&mut self.is_plan_old) {
+            self.is_status_old = true;
+            let wanted = plan(&self.definitions, self.named.kinds(), &self.discovered, &self.label);
+            self.discovered.retain(|of, _| wanted.contains_key(of));
+            self.asked.retain(|of, _| wanted.contains_key(of));
+            let unwanted: Vec<_> = self.kinds.keys().filter(|of| !wanted.contains_key(*of)).cloned().collect();
+            for of in unwanted {
+                self.drop(of);
+            }
+            for (of, wanted) in wanted {
+                self.want(of, wanted);
+            }
+        }
+    }
+
+    fn want(&mut self, of: GroupKind, wanted: Wanted) {
+        if wanted.scope.is_none() && !self.discovered.contains_key(&of) && !self.asked.contains_key(&of) {
+            self.asked.insert(of.clone(), Question::default());
+            self.ask(of.clone(), Duration::ZERO);
+        }
+        let Some(kind) = self.kinds.get_mut(&of) else {
+            self.kinds.insert(of, Kind::new(wanted, &mut self.readers));
+            return;
+        };
+        kind.change(wanted, &mut self.readers);
+        if kind.is_asked_by_name() {
+            kind.name(self.named.of_kind(&of));
+        }
+    }
+
+    fn drop(&mut self, of: GroupKind) {
+        info!(kind = %of, "{of} is not read any more");
+        self.kinds.remove(&of);
+        // It may have named the last subscriber of another.
+        self.is_plan_old |= self.named.replace(&of, []);
+        self.updates.push(Update::Replace(of, vec![]));
+    }
+
+    /// Finds out where a kind is served, after a while.
+    fn ask(&self, of: GroupKind, wait: Duration) {
+        let (server, answer) = (self.readers.server().clone(), self.answer.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let found = discover(&server, &of).await;
+            // Without anybody who wants to know, there is nothing to tell.
+            let _ = answer.send((of, found)).await;
+        });
+    }
+
+    /// Whether everything has been read once (`semantics.md` 7.4).
+    fn is_complete(&self) -> bool {
+        !matches!(self.definitions, Definitions::Awaited) && self.states().all(|(_, _, state)| !state.is_awaited())
+    }
+
+    fn states(&self) -> impl Iterator<Item = (GroupKind, bool, State)> {
+        let of_definitions = (definition_kind(), true, self.of_definitions.state(&definition_kind()));
+        let kinds = self.kinds.iter().map(|(of, kind)| (of.clone(), kind.is_defined(), self.state(of, kind)));
+        std::iter::once(of_definitions).chain(kinds)
+    }
+
+    fn state(&self, of: &GroupKind, kind: &Kind) -> State {
+        if kind.is_placed() {
+            return kind.state(of);
+        }
+        match (self.asked.get(of).and_then(|it| it.failure.as_ref()), self.discovered.get(of)) {
+            (Some(failure), _) => State::Missing { why: failure.to_string().into() },
+            (None, Some(_)) => State::LeftOut { why: "the API server does not serve it".into() },
+            (None, None) => State::Listing { seen: 0, expected: None },
+        }
+    }
+
+    fn status(&self) -> Status {
+        let kinds: Vec<_> = self.states().map(|(of, defined, state)| KindStatus { of, defined, state }).collect();
+        let since = |it: &KindStatus| if let State::Stale { since, .. } = it.state { Some(since) } else { None };
+        let stale_since = kinds.iter().filter_map(since).chain(self.away_since).min();
+        Status { kinds, stale_since, problems: vec![] }
+    }
+
+    fn progress(&self) -> String {
+        let awaited = self.states().filter(|(_, _, state)| state.is_awaited());
+        awaited.map(|(of, _, state)| format!("{of} {state}")).collect::<Vec<_>>().join("; ")
+    }
+
+    fn note_completeness(&mut self, complete: bool) {
+        if complete && !self.was_complete {
+            info!(kinds = self.kinds.len(), "Everything was read, in {:.1} s", self.began.elapsed().as_secs_f64());
+        }
+        self.was_complete |= complete;
+    }
+}
+
+fn defined(object: Object) -> (Key, Defined) {
+    let Object { resource, endpoint } = object;
+    (resource.key.clone(), Defined { resource, endpoint: endpoint.map(|it| *it) })
+}
+
+/// Whether a definition says something about the mesh.
+fn matters(definition: &Arc<Resource>) -> bool {
+    definition.definition().is_some_and(|it| it.subscribable || it.source)
+}

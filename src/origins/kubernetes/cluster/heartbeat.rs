@@ -1,0 +1,57 @@
+//! Is the API server there? Connections that hang look as if nothing happened, so it is asked now and then.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::super::server::{Failure, Server};
+
+/// How often it is asked.
+const EVERY: Duration = Duration::from_secs(5);
+/// How often it is asked while it does not answer.
+const EVERY_WHEN_AWAY: Duration = Duration::from_millis(500);
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks as long as it is kept.
+pub struct Heartbeat {
+    /// Since when there is no answer.
+    pub away_since: watch::Receiver<Option<Instant>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Heartbeat {
+    /// Asks, and wakes those who wait when there is an answer again.
+    pub fn start(server: Server, wake: watch::Sender<()>) -> Self {
+        let (tell, away_since) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            let mut last = Instant::now();
+            loop {
+                let is_away = tell.borrow().is_some();
+                tokio::time::sleep(if is_away { EVERY_WHEN_AWAY } else { EVERY }).await;
+                let asked = Instant::now();
+                match tokio::time::timeout(PATIENCE, server.version()).await {
+                    // Whoever refuses is there.
+                    Ok(Ok(_) | Err(Failure::Unauthorized(_) | Failure::Forbidden(_) | Failure::Absent)) => {
+                        last = asked;
+                        if is_away {
+                            tell.send_replace(None);
+                            wake.send_replace(());
+                        }
+                    }
+                    Ok(Err(_)) | Err(_) if is_away => (),
+                    Ok(Err(_)) | Err(_) => {
+                        tell.send_replace(Some(last));
+                    }
+                }
+            }
+        });
+        Self { away_since, task }
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,234 @@
+//! One kind: who reads it, and how that goes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tracing::{info, warn};
+
+use super::super::convert::Converter;
+use super::super::fetch::Fetcher;
+use super::super::kinds::is_core;
+use super::super::list::{Progress, Scope};
+use super::super::plan::Wanted;
+use super::super::reflect::{Reflector, Report, Teller};
+use super::super::server::{Failure, Server};
+use crate::index::status::State;
+use crate::mesh::{GroupKind, Key};
+
+/// Starts readers.
+pub struct Readers {
+    server: Server,
+    converter: Arc<Converter>,
+    reports: mpsc::Sender<(u64, Report)>,
+    woken: watch::Receiver<()>,
+    count: u64,
+}
+
+impl Readers {
+    pub fn new(
+        server: Server,
+        converter: Arc<Converter>,
+        reports: mpsc::Sender<(u64, Report)>,
+        woken: watch::Receiver<()>,
+    ) -> Self {
+        Self { server, converter, reports, woken, count: 0 }
+    }
+
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn teller(&mut self) -> Teller {
+        self.count += 1;
+        Teller { number: self.count, reports: self.reports.clone() }
+    }
+
+    /// Lists and watches.
+    fn reflect(&mut self, scope: Scope) -> Reader {
+        let teller = self.teller();
+        let number = teller.number;
+        let (server, converter, woken) = (self.server.clone(), self.converter.clone(), self.woken.clone());
+        let task = tokio::spawn(Reflector { server, scope, converter, teller, woken }.run());
+        Reader { number, task: task.abort_handle(), names: None }
+    }
+
+    /// Asks for one object after the other.
+    fn fetch(&mut self, scope: Scope, names: BTreeSet<Key>) -> Reader {
+        let teller = self.teller();
+        let number = teller.number;
+        let (tell_names, names) = watch::channel(names);
+        let (server, converter, woken) = (self.server.clone(), self.converter.clone(), self.woken.clone());
+        let task = tokio::spawn(Fetcher { server, scope, converter, teller, names, woken }.run());
+        Reader { number, task: task.abort_handle(), names: Some(tell_names) }
+    }
+}
+
+/// Reads as long as it is kept.
+struct Reader {
+    number: u64,
+    task: AbortHandle,
+    /// Where it asks for objects by their names: these.
+    names: Option<watch::Sender<BTreeSet<Key>>>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One kind that is read.
+pub struct Kind {
+    wanted: Wanted,
+    /// None while it is not known where the kind is served.
+    reader: Option<Reader>,
+    was_listed: bool,
+    progress: Progress,
+    failure: Option<Failure>,
+    /// Why something is missing of what was listed.
+    left_out: Option<String>,
+    /// When it was last up to date.
+    heard: Instant,
+}
+
+impl Kind {
+    pub fn new(wanted: Wanted, readers: &mut Readers) -> Self {
+        let reader = wanted.scope.clone().map(|it| readers.reflect(it));
+        let progress = Progress { seen: 0, remaining: 0 };
+        Self { wanted, reader, was_listed: false, progress, failure: None, left_out: None, heard: Instant::now() }
+    }
+
+    /// Reads it in another way if that is wanted. What is known stays until it has been listed anew.
+    pub fn change(&mut self, wanted: Wanted, readers: &mut Readers) {
+        if self.wanted == wanted {
+            return;
+        }
+        let is_read_alike = self.wanted.scope == wanted.scope && self.wanted.uid == wanted.uid;
+        self.wanted = wanted;
+        if !is_read_alike {
+            self.list_again(readers);
+        }
+    }
+
+    /// What was asked for by name may be listed after all.
+    pub fn stop_asking_by_name(&mut self, readers: &mut Readers) {
+        self.was_listed = false;
+        self.list_again(readers);
+    }
+
+    /// Begins again with a list.
+    fn list_again(&mut self, readers: &mut Readers) {
+        (self.failure, self.left_out) = (None, None);
+        self.reader = self.wanted.scope.clone().map(|it| readers.reflect(it));
+    }
+
+    pub fn is_read_by(&self, number: u64) -> bool {
+        self.reader.as_ref().is_some_and(|it| it.number == number)
+    }
+
+    /// It is known where the kind is served.
+    pub fn is_placed(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    pub fn is_defined(&self) -> bool {
+        self.wanted.defined
+    }
+
+    /// Of a kind that may not be listed, single objects may still be readable; this is worth while where it is known
+    /// which ones matter.
+    pub fn may_be_asked_by_name(&self) -> bool {
+        !self.wanted.defined && !self.was_listed && !self.is_asked_by_name()
+    }
+
+    pub fn is_asked_by_name(&self) -> bool {
+        self.reader.as_ref().is_some_and(|it| it.names.is_some())
+    }
+
+    /// Asks for these objects instead of a list.
+    pub fn ask_by_name(&mut self, names: BTreeSet<Key>, readers: &mut Readers) {
+        if let Some(scope) = self.wanted.scope.clone() {
+            self.failure = None;
+            self.reader = Some(readers.fetch(scope, names));
+        }
+    }
+
+    /// Says which objects to ask for now.
+    pub fn name(&mut self, names: BTreeSet<Key>) {
+        if let Some(told) = self.reader.as_ref().and_then(|it| it.names.as_ref()) {
+            told.send_if_modified(|known| {
+                let changed = *known != names;
+                *known = names;
+                changed
+            });
+        }
+    }
+
+    /// Notes how it goes, and says whether that changed.
+    pub fn note(&mut self, report: &Report) -> bool {
+        if let Report::Failed(failure) = report {
+            let is_new =
+                self.failure.as_ref().is_none_or(|it| std::mem::discriminant(it) != std::mem::discriminant(failure));
+            if is_new {
+                self.log_failure(failure);
+            }
+            self.failure = Some(failure.clone());
+            return true;
+        }
+        self.heard = Instant::now();
+        match report {
+            Report::Progress(progress) => self.progress = *progress,
+            Report::Listed(_) => (self.was_listed, self.left_out) = (true, None),
+            Report::LeftOut(why) => self.left_out = Some(why.clone()),
+            _ => (),
+        }
+        // A list that goes on is no list yet.
+        let is_over = !matches!(report, Report::Progress(_)) || !self.was_listed;
+        let changed = self.failure.is_some() && is_over;
+        if changed {
+            if let Some(of) = self.of().filter(|_| self.was_listed) {
+                info!(kind = %of, "{of} is up to date again");
+            }
+            self.failure = None;
+        }
+        changed || matches!(report, Report::Progress(_) | Report::Listed(_) | Report::LeftOut(_))
+    }
+
+    pub fn state(&self, of: &GroupKind) -> State {
+        let Some(failure) = &self.failure else {
+            let Progress { seen, remaining } = self.progress;
+            let expected = (remaining > 0).then_some(seen + remaining);
+            return match &self.left_out {
+                Some(why) => State::LeftOut { why: why.as_str().into() },
+                None if self.was_listed => State::Live,
+                None => State::Listing { seen, expected },
+            };
+        };
+        let why = failure.to_string().into();
+        let is_refused = matches!(failure, Failure::Forbidden(_) | Failure::Absent);
+        if self.was_listed {
+            State::Stale { since: self.heard, why }
+        } else if is_refused && !is_core(of) {
+            State::LeftOut { why }
+        } else {
+            State::Missing { why }
+        }
+    }
+
+    fn log_failure(&self, failure: &Failure) {
+        let Some(of) = self.of() else { return };
+        if *failure == Failure::Expired {
+            // Nothing out of the ordinary.
+            info!(kind = %of, "{of} is listed again: {failure}");
+        } else {
+            warn!(kind = %of, "{of} cannot be read: {failure}");
+        }
+    }
+
+    fn of(&self) -> Option<&GroupKind> {
+        self.wanted.scope.as_ref().map(|it| &it.endpoint.of)
+    }
+}
