@@ -218,6 +218,7 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
     let malformed = file("malformed", "# a\nname:secret-token\n", 0o600);
     let empty = file("empty", "# nobody\n", 0o600);
     let good = file("good", &format!("a:{hex}\n"), 0o640);
+    let kubeconfig = file("kubeconfig", "apiVersion: v1\nkind: Config\n", 0o600);
     let sample = sample();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
@@ -232,7 +233,12 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
     let cases = [
         (plain(&[]), "Usage:"),
         (plain(&["serve", "--nonsense"]), "unexpected argument '--nonsense'"),
-        (plain(&["serve", "--dev-token"]), "Give --manifests DIR."),
+        (plain(&["serve", "--dev-token"]), "run in a cluster, or give --manifests DIR."),
+        (plain(&["serve", "--dev-token", "--kubeconfig", "/nowhere"]), "the kubeconfig cannot be used"),
+        (plain(&["serve", "--dev-token", "--kubeconfig", &kubeconfig, "--context", "x"]), "Give --kubeconfig FILE"),
+        (serve(&["--dev-token", "--context", "kind"]), "cannot be used with '--context <NAME>'"),
+        (serve(&["--dev-token", "--max-staleness", "soon"]), "give a time such as `1h` or `90s`"),
+        (serve(&["--dev-token", "--max-staleness=-1s"]), "give a time such as `1h` or `90s`"),
         (
             plain(&["serve", "--manifests", "/nowhere", "--dev-token"]),
             "--manifests /nowhere: No such file or directory (os error 2).\nName a folder or file that is there.",

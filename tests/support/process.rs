@@ -11,13 +11,16 @@ use eventmesh_catalog::api::dto::EventMesh;
 /// How long anything may take that should take no time. It is never waited for when things go well.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The binary with these arguments and no settings from the environment.
+/// The binary with these arguments and no settings from the environment, the cluster of whoever runs the tests included.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eventmesh-catalog"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EVENTMESH_")) {
         command.env_remove(name);
     }
-    command.args(arguments);
+    for name in ["KUBECONFIG", "KUBERNETES_SERVICE_HOST"] {
+        command.env_remove(name);
+    }
+    command.env("HOME", "/nonexistent").args(arguments);
     command
 }
 
