@@ -1,6 +1,7 @@
 //! What tests share: a mesh from documents, and cases from folders.
 #![allow(dead_code, reason = "each test crate uses a part")]
 
+pub mod cluster;
 pub mod events;
 pub mod generate;
 pub mod meshes;
