@@ -7,6 +7,7 @@ pub mod generate;
 pub mod meshes;
 pub mod oracle;
 pub mod process;
+pub mod proxy;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
