@@ -68,7 +68,7 @@ pub async fn run(server: Server, converter: Converter, feed: Feed) -> Result<(),
             _ = ticks.tick() => cluster.on_tick(),
         }
         cluster.follow_plan();
-        let complete = cluster.is_complete();
+        let complete = cluster.was_complete || cluster.is_complete();
         if take(&mut cluster.is_status_old) {
             feed.report(cluster.status());
         }
@@ -154,7 +154,7 @@ impl Cluster {
                 self.is_plan_old |= self.named.take(&resource.key);
                 self.updates.push(Update::Remove(resource.key.clone()));
             }
-            Report::Failed(Failure::Forbidden(_)) if kind.may_be_asked_by_name() => {
+            Report::Failed(Failure::Refused(_)) if kind.may_be_asked_by_name() => {
                 kind.ask_by_name(self.named.of_kind(of), &mut self.readers);
             }
             Report::Failed(Failure::Absent) => {
@@ -193,7 +193,7 @@ impl Cluster {
                 known.remove(&object.resource.key);
                 self.updates.push(Update::Remove(object.resource.key.clone()));
             }
-            (Report::Failed(Failure::Forbidden(_) | Failure::Absent), None) => {
+            (Report::Failed(Failure::Refused(_) | Failure::Absent), None) => {
                 if !matches!(self.definitions, Definitions::Refused) {
                     warn!("Definitions may not be read; only the kinds of Knative that are known are looked for");
                     self.updates.push(Update::Replace(definition_kind(), known_definitions()));

@@ -79,7 +79,7 @@ impl Fetcher {
             match answer {
                 Ok(object) => found.insert(key, Some(object)),
                 Err(Failure::Absent) => found.insert(key, None),
-                Err(Failure::Forbidden(_)) if !known.contains_key(&key) => None,
+                Err(Failure::Refused(_)) if !known.contains_key(&key) => None,
                 Err(failure) => return Err(failure),
             };
         }

@@ -67,6 +67,7 @@ struct Page<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PageMetadata {
+    #[serde(default)]
     resource_version: ResourceVersion,
     #[serde(default, rename = "continue")]
     rest: String,

@@ -16,7 +16,7 @@ use super::convert::{Converter, Rejection};
 use super::endpoint::{Endpoint, endpoint_of};
 use super::kinds::Reading;
 use super::list::{Progress, ResourceVersion, Scope, current_version, list};
-use super::server::{Failure, Form, Server};
+use super::server::{Failure, Form, Pulse, Server};
 use super::watch::{Event, Watch};
 use crate::mesh::object::Pairs;
 use crate::mesh::resource::{Resource, Role};
@@ -27,6 +27,8 @@ const PAGE: usize = 500;
 const PAGE_OF_DEFINITIONS: usize = 25;
 /// A watch that lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(5);
+/// When the server is back after it was away, what gives no sign of life for so long is given up.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// An object as it is read.
 #[derive(Debug, Clone)]
@@ -121,12 +123,14 @@ impl Reflector {
     pub async fn run(mut self) -> Unwanted {
         let mut position = None;
         let mut backoff = Backoff::default();
+        let (server, pulse) = self.server.with_own_pulse();
+        self.server = server;
         let mut woken = self.woken.clone();
         loop {
             let began = Instant::now();
             let ended = tokio::select! {
                 ended = self.attempt(&mut position) => ended,
-                Ok(()) = woken.changed() => {
+                () = is_given_up(&pulse, &mut woken) => {
                     position = position.map(Position::doubted);
                     continue;
                 }
@@ -160,7 +164,7 @@ impl Reflector {
     }
 
     /// Lists where needed, and watches until that ends.
-    async fn attempt(&mut self, position: &mut Option<Position>) -> Result<(), Stop> {
+    async fn attempt(&self, position: &mut Option<Position>) -> Result<(), Stop> {
         if let Some(known) = position
             && known.is_doubtful
         {
@@ -226,7 +230,7 @@ impl Position {
 /// Whether what is known can be gone on from after a failure. A server that was away may come back as an earlier self.
 fn keeps_position(failure: &Failure) -> bool {
     match failure {
-        Failure::Unauthorized(_) | Failure::Forbidden(_) => true,
+        Failure::Unauthorized(_) | Failure::Refused(_) => true,
         Failure::Busy { status, .. } => *status == 429,
         Failure::Absent | Failure::Expired | Failure::Unreachable(_) | Failure::Garbled(_) => false,
     }
@@ -248,13 +252,27 @@ impl Backoff {
     /// together do not come back together.
     pub fn next(&mut self, failure: Option<&Failure>) -> Duration {
         let last = match failure {
-            Some(Failure::Forbidden(_) | Failure::Absent) => Self::LAST_OF_REFUSALS,
+            Some(Failure::Refused(_) | Failure::Absent) => Self::LAST_OF_REFUSALS,
             _ => Self::LAST,
         };
         let wait = Self::FIRST.saturating_mul(1 << self.failures.min(10)).min(last);
         self.failures += 1;
         let share = u32::try_from(random() % 512).unwrap_or_default();
         (wait / 2 + wait / 2 * share / 512).max(failure.and_then(Failure::retry_after).unwrap_or_default())
+    }
+}
+
+/// Waits until the server is back and what it was asked before has shown no sign of life since.
+async fn is_given_up(pulse: &Pulse, woken: &mut watch::Receiver<()>) {
+    loop {
+        if woken.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        let count = pulse.count();
+        tokio::time::sleep(GRACE).await;
+        if pulse.count() == count {
+            return;
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The API server that is read: how to reach it, and what can go wrong when asking it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
@@ -44,8 +46,9 @@ pub enum ConnectionError {
 pub enum Failure {
     #[error("the API server does not accept our credentials: {0}")]
     Unauthorized(String),
-    #[error("forbidden: {0}")]
-    Forbidden(String),
+    /// It will not be answered however often it is asked.
+    #[error("refused: {0}")]
+    Refused(String),
     #[error("the API server does not serve it")]
     Absent,
     /// The state that was asked for is no longer known there.
@@ -118,6 +121,21 @@ impl Form {
 pub struct Server {
     client: Client,
     url: String,
+    pulse: Pulse,
+}
+
+/// Beats whenever something comes from the server.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse(Arc<AtomicU64>);
+
+impl Pulse {
+    fn beat(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Server {
@@ -132,7 +150,14 @@ impl Server {
         config.connect_timeout = Some(PATIENCE);
         config.headers.push((http::header::USER_AGENT, USER_AGENT));
         let url = config.cluster_url.to_string();
-        Ok(Self { client: Client::try_from(config)?, url })
+        Ok(Self { client: Client::try_from(config)?, url, pulse: Pulse::default() })
+    }
+
+    /// The same server, with a pulse of what is asked through this one alone.
+    #[must_use]
+    pub fn with_own_pulse(&self) -> (Self, Pulse) {
+        let pulse = Pulse::default();
+        (Self { pulse: pulse.clone(), ..self.clone() }, pulse)
     }
 
     /// Where it is.
@@ -169,9 +194,10 @@ impl Server {
         let request = http::Request::get(path).header(http::header::ACCEPT, accept).body(Body::empty());
         let sent = self.client.send(request.map_err(|error| Failure::Garbled(error.to_string()))?);
         let response = within_patience(sent).await?.map_err(|error| unreachable(&error))?;
+        self.pulse.beat();
         let status = response.status();
         let retry_after = retry_after(response.headers());
-        let mut answer = Answer { body: response.into_body(), buffer: Vec::new() };
+        let mut answer = Answer { body: response.into_body(), buffer: Vec::new(), pulse: self.pulse.clone() };
         if status.is_success() {
             return Ok(answer);
         }
@@ -197,6 +223,7 @@ async fn configuration(connection: &Connection) -> Result<Config, ConnectionErro
 pub struct Answer {
     body: Body,
     buffer: Vec<u8>,
+    pulse: Pulse,
 }
 
 impl Answer {
@@ -232,6 +259,7 @@ impl Answer {
     /// Reads on; false at the end.
     async fn more(&mut self) -> Result<bool, Failure> {
         let Some(frame) = self.body.frame().await else { return Ok(false) };
+        self.pulse.beat();
         if let Ok(data) = frame.map_err(|error| Failure::Unreachable(innermost(&error)))?.into_data() {
             if self.buffer.len() + data.len() > MAX_ANSWER {
                 return Err(Failure::Garbled(format!("it has more than {MAX_ANSWER} bytes")));
@@ -247,7 +275,8 @@ pub fn failure(status: u16, words: &str, retry_after: Option<Duration>) -> Failu
     let words: String = words.chars().take(MAX_WORDS).collect();
     match status {
         401 => Failure::Unauthorized(words),
-        403 => Failure::Forbidden(words),
+        // Not every kind can be listed, or watched, or read as metadata.
+        403 | 405 | 406 => Failure::Refused(words),
         404 => Failure::Absent,
         410 => Failure::Expired,
         _ => Failure::Busy { status, words, retry_after },

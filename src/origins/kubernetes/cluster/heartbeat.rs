@@ -32,7 +32,7 @@ impl Heartbeat {
                 let asked = Instant::now();
                 match tokio::time::timeout(PATIENCE, server.version()).await {
                     // Whoever refuses is there.
-                    Ok(Ok(_) | Err(Failure::Unauthorized(_) | Failure::Forbidden(_) | Failure::Absent)) => {
+                    Ok(Ok(_) | Err(Failure::Unauthorized(_) | Failure::Refused(_) | Failure::Absent)) => {
                         last = asked;
                         if is_away {
                             tell.send_replace(None);

@@ -208,7 +208,7 @@ impl Kind {
             };
         };
         let why = failure.to_string().into();
-        let is_refused = matches!(failure, Failure::Forbidden(_) | Failure::Absent);
+        let is_refused = matches!(failure, Failure::Refused(_) | Failure::Absent);
         if self.was_listed {
             State::Stale { since: self.heard, why }
         } else if is_refused && !is_core(of) {
