@@ -38,6 +38,8 @@ pub struct Cluster {
     client: Client,
     /// By API version and kind.
     kinds: Mutex<HashMap<(String, String), Arc<Kind>>>,
+    /// When a definition was applied last.
+    defined: Mutex<Option<Instant>>,
     /// What an external cluster has to be rid of.
     applied: Mutex<Vec<Value>>,
     written: AtomicUsize,
@@ -87,8 +89,16 @@ impl Cluster {
             }
         };
         let client = client(&kubeconfig).await;
-        let (kinds, applied, written) = (Mutex::default(), Mutex::default(), AtomicUsize::default());
-        Self { server, files, kubeconfig, client, kinds, applied, written }
+        Self {
+            server,
+            files,
+            kubeconfig,
+            client,
+            kinds: Mutex::default(),
+            defined: Mutex::default(),
+            applied: Mutex::default(),
+            written: AtomicUsize::default(),
+        }
     }
 
     /// Is it a cluster that the developer chose? That one is not ended, restored or audited.
@@ -222,12 +232,17 @@ impl Cluster {
         server
     }
 
-    /// Asks the server, and again while it says "not yet": the storage of a kind begins some time after its definition.
+    /// Asks the server, with `APPLY` as a method of its own, and again while it says "not yet": the storage of a kind
+    /// begins some time after its definition.
     pub async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, kube::Error> {
         let began = Instant::now();
         loop {
             let content = body.map_or_else(Vec::new, |it| serde_json::to_vec(it).unwrap());
-            let format = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+            let (method, format) = match method {
+                "APPLY" => ("PATCH", "application/apply-patch+yaml"),
+                "PATCH" => ("PATCH", "application/merge-patch+json"),
+                method => (method, "application/json"),
+            };
             let request = Request::builder().method(method).uri(path).header("Content-Type", format);
             let answer = self.client.request(request.body(content).unwrap()).await;
             match answer {
