@@ -225,9 +225,13 @@ impl Server {
             .arg(option("service-account-signing-key-file", &key))
             .arg(option("token-auth-file", &at("tokens.csv")));
         if self.audit {
-            let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived], rules: [{level: \
-                          Metadata}]}";
-            std::fs::write(at("audit-policy.yaml"), policy).unwrap();
+            let policy = serde_json::json!({
+                "apiVersion": "audit.k8s.io/v1",
+                "kind": "Policy",
+                "omitStages": ["RequestReceived"],
+                "rules": [{ "level": "Metadata" }],
+            });
+            std::fs::write(at("audit-policy.yaml"), policy.to_string()).unwrap();
             server
                 .arg(option("audit-policy-file", &at("audit-policy.yaml")))
                 .arg(option("audit-log-path", &at("audit.log")));
