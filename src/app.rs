@@ -146,7 +146,7 @@ impl Origin {
             config::Origin::Manifests(options) => Ok(Self::Manifests(Manifests::new(options))),
             config::Origin::Cluster { connection, converter } => {
                 let server = connected(&connection).await?;
-                info!(server = server.url(), "Reading the cluster at {}", server.url());
+                info!(server = %server.url(), "Reading the cluster at {}", server.url());
                 warn!("Every token of the tokens file opens all that this service may read of the cluster");
                 Ok(Self::Cluster(server, converter))
             }

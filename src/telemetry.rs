@@ -26,12 +26,16 @@ use crate::config::{ConfigError, LogFormat};
 use crate::index::Reader;
 use crate::index::status::State;
 
+/// Tells each failure of a request a second time, without saying what it was about. Of interest to those who ask for it.
+const CLIENT: &str = "kube_client";
+
 /// Sends logs to standard error, so that standard output is for results.
 ///
 /// # Errors
 /// When the filter cannot be read.
 pub fn start_logging(filter: &str, format: LogFormat) -> Result<(), ConfigError> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
+    let quiet = if filter.contains(CLIENT) { String::new() } else { format!(",{CLIENT}=off") };
+    let filter = EnvFilter::try_new(format!("{filter}{quiet}")).map_err(|error| {
         ConfigError::new(format!("--log {filter}: {error}."), "Give a level such as `info`, or `target=level,…`.")
     })?;
     let subscriber = tracing_subscriber::fmt()

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use eventmesh_catalog::api::dto::EventMesh;
@@ -32,6 +34,8 @@ pub fn run(arguments: &[&str]) -> Output {
 /// A running service. It ends with the test.
 pub struct Service {
     child: Child,
+    log: Arc<Mutex<String>>,
+    logging: Option<JoinHandle<()>>,
     pub address: String,
     pub admin: String,
     /// The made-up token, if there is one.
@@ -56,8 +60,20 @@ impl Service {
             rest.chars().take_while(|it| !" )'".contains(*it)).collect()
         };
         let token = if arguments.contains(&"--dev-token") { lines.nth(1).unwrap() } else { String::new() };
+        let log = Arc::<Mutex<String>>::default();
+        let (lines, told) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
+        // Somebody has to read it, or the service waits.
+        let logging = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut log = told.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
         Self {
             child,
+            log,
+            logging: Some(logging),
             address: after(&greeting, "Serving http://"),
             admin: after(&greeting, "metrics at http://"),
             token: after(&token, "Bearer "),
@@ -87,14 +103,21 @@ impl Service {
     /// Waits for the end, and gives what was logged.
     pub fn ended(mut self) -> (ExitStatus, String) {
         let status = eventually("the end", || self.child.try_wait().unwrap());
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (status, log)
+        self.logging.take().unwrap().join().unwrap();
+        (status, self.log())
+    }
+
+    /// What has been logged until now.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("The log of the service:\n{}", self.log());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -48,7 +48,7 @@ pub async fn run(server: Server, converter: Converter, feed: Feed) -> Result<(),
     let (tell, mut reports) = mpsc::channel(WAITING);
     let (answer, mut answers) = mpsc::channel(WAITING);
     let (wake, woken) = watch::channel(());
-    let heartbeat = Heartbeat::start(server.clone(), wake);
+    let heartbeat = Heartbeat::start(server.with_own_connections().unwrap_or_else(|_| server.clone()), wake);
     let mut away = heartbeat.away_since.clone();
     let label = converter.backstage_label.clone();
     let readers = Readers::new(server, Arc::new(converter), tell, woken);

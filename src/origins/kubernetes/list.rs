@@ -60,14 +60,14 @@ impl ResourceVersion {
 #[derive(Deserialize)]
 struct Page<'a> {
     metadata: PageMetadata,
-    #[serde(borrow, default)]
+    /// An empty list may be `null`; a page without any is none.
+    #[serde(borrow, deserialize_with = "Option::deserialize")]
     items: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PageMetadata {
-    #[serde(default)]
     resource_version: ResourceVersion,
     #[serde(default, rename = "continue")]
     rest: String,

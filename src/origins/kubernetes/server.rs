@@ -119,8 +119,8 @@ impl Form {
 /// An API server.
 #[derive(Clone)]
 pub struct Server {
+    config: Config,
     client: Client,
-    url: String,
     pulse: Pulse,
 }
 
@@ -149,8 +149,16 @@ impl Server {
         config.default_retry = false;
         config.connect_timeout = Some(PATIENCE);
         config.headers.push((http::header::USER_AGENT, USER_AGENT));
-        let url = config.cluster_url.to_string();
-        Ok(Self { client: Client::try_from(config)?, url, pulse: Pulse::default() })
+        let client = Client::try_from(config.clone())?;
+        Ok(Self { config, client, pulse: Pulse::default() })
+    }
+
+    /// The same server, through connections of its own.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used any more.
+    pub fn with_own_connections(&self) -> Result<Self, ConnectionError> {
+        Ok(Self { client: Client::try_from(self.config.clone())?, ..self.clone() })
     }
 
     /// The same server, with a pulse of what is asked through this one alone.
@@ -161,8 +169,8 @@ impl Server {
     }
 
     /// Where it is.
-    pub fn url(&self) -> &str {
-        &self.url
+    pub fn url(&self) -> String {
+        self.config.cluster_url.to_string()
     }
 
     pub fn client(&self) -> &Client {

@@ -66,30 +66,87 @@ impl Watch {
             let line = tokio::time::timeout(MAX_SILENCE, self.answer.line()).await;
             let silent = |_| Failure::Unreachable(format!("the watch said nothing for {} s", MAX_SILENCE.as_secs()));
             let Some(line) = line.map_err(silent)?? else { return Ok(None) };
-            let Line { of_type, object } = serde_json::from_slice(&line)?;
-            if of_type == "ERROR" {
-                return Err(failure_in(&object));
+            if let Some(event) = event(&line, &mut self.version)? {
+                return Ok(Some(event));
             }
-            let version =
-                version_of(&object).ok_or_else(|| Failure::Garbled("an event without a resource version".into()))?;
-            if version.is_before(&self.version) {
-                // What else may be missing, nobody knows.
-                return Err(Failure::Garbled("the events are out of order".into()));
-            }
-            let repeated = version == self.version;
-            self.version = version;
-            return Ok(Some(match &*of_type {
-                "BOOKMARK" => Event::Bookmark,
-                _ if repeated => continue,
-                "ADDED" | "MODIFIED" => Event::Changed(object),
-                "DELETED" => Event::Deleted(object),
-                other => return Err(Failure::Garbled(format!("an event of the type `{other}`"))),
-            }));
         }
     }
+}
+
+/// What a line tells after a state; nothing when it tells again what led to that state.
+fn event(line: &[u8], state: &mut ResourceVersion) -> Result<Option<Event>, Failure> {
+    let Line { of_type, object } = serde_json::from_slice(line)?;
+    if of_type == "ERROR" {
+        return Err(failure_in(&object));
+    }
+    let version = version_of(&object).ok_or_else(|| garbled("an event without a resource version"))?;
+    if version.is_before(state) {
+        // What else may be missing, nobody knows.
+        return Err(garbled("the events are out of order"));
+    }
+    let is_repeated = version == *state;
+    *state = version;
+    match &*of_type {
+        "BOOKMARK" => Ok(Some(Event::Bookmark)),
+        "ADDED" | "MODIFIED" | "DELETED" if is_repeated => Ok(None),
+        "ADDED" | "MODIFIED" => Ok(Some(Event::Changed(object))),
+        "DELETED" => Ok(Some(Event::Deleted(object))),
+        other => Err(garbled(&format!("an event of the type `{other}`"))),
+    }
+}
+
+fn garbled(what: &str) -> Failure {
+    Failure::Garbled(what.to_owned())
 }
 
 fn version_of(object: &Value) -> Option<ResourceVersion> {
     let version = object.get("metadata")?.get("resourceVersion")?.as_str()?;
     (!version.is_empty()).then(|| ResourceVersion(version.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_understood_after_the_state_before_it() {
+        let line = |of_type: &str, version: &str| {
+            format!(r#"{{"type":"{of_type}","object":{{"metadata":{{"name":"a","resourceVersion":"{version}"}}}}}}"#)
+        };
+        let status = |code| {
+            format!(
+                r#"{{"type":"ERROR","object":{{"kind":"Status","code":{code},"message":"no","details":{{"retryAfterSeconds":3}}}}}}"#
+            )
+        };
+        let cases = [
+            (line("ADDED", "11"), "changed, 11"),
+            (line("MODIFIED", "12"), "changed, 12"),
+            (line("DELETED", "100"), "deleted, 100"),
+            (line("BOOKMARK", "10"), "bookmark, 10"),
+            (line("BOOKMARK", "13"), "bookmark, 13"),
+            (line("ADDED", "10"), "nothing, 10"),
+            (line("MODIFIED", "9"), "the answer cannot be read: the events are out of order, 10"),
+            (line("MODIFIED", ""), "the answer cannot be read: an event without a resource version, 10"),
+            (line("RENAMED", "14"), "the answer cannot be read: an event of the type `RENAMED`, 14"),
+            (status(410), "the API server no longer knows the state that we have, 10"),
+            (status(429), "the API server answers 429: no, 10"),
+            (r#"{"type":"ERROR","object":7}"#.into(), "the API server answers 500: , 10"),
+            (
+                r#"{"type":"ADDED","object":7}"#.into(),
+                "the answer cannot be read: an event without a resource version, 10",
+            ),
+        ];
+        for (line, expected) in cases {
+            let mut state = ResourceVersion("10".into());
+            let found = match event(line.as_bytes(), &mut state) {
+                Ok(Some(Event::Changed(_))) => "changed".into(),
+                Ok(Some(Event::Deleted(_))) => "deleted".into(),
+                Ok(Some(Event::Bookmark)) => "bookmark".into(),
+                Ok(None) => "nothing".into(),
+                Err(failure) => failure.to_string(),
+            };
+            assert_eq!(format!("{found}, {}", state.0), expected, "{line}");
+        }
+        assert!(event(b"{\"type\":", &mut ResourceVersion::default()).is_err());
+    }
 }

@@ -1,4 +1,7 @@
 //! Is the API server there? Connections that hang look as if nothing happened, so it is asked now and then.
+//!
+//! It is asked through one connection that is kept for that: what makes connections dead without a word, as a firewall
+//! does that was started anew, makes this one dead as well, and that shows.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +10,11 @@ use tokio::sync::watch;
 use super::super::server::{Failure, Server};
 
 /// How often it is asked.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(2);
 /// How often it is asked while it does not answer.
-const EVERY_WHEN_AWAY: Duration = Duration::from_millis(500);
+const EVERY_WHEN_AWAY: Duration = Duration::from_millis(250);
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Asks as long as it is kept.
 pub struct Heartbeat {
