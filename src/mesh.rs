@@ -21,6 +21,7 @@ pub mod resource;
 pub mod selector;
 pub mod snapshot;
 pub mod template;
+mod uid;
 pub mod view;
 
 pub use self::diagnostic::Diagnostic;
@@ -31,4 +32,5 @@ pub use self::object::{GroupKind, Key, ObjectRef};
 pub use self::resource::Resource;
 pub use self::selector::Selection;
 pub use self::snapshot::Snapshot;
+pub use self::uid::Uid;
 pub use self::view::View;

@@ -1,6 +1,9 @@
 //! What an object is called. The version of an API is never part of it (`semantics.md` 1.1).
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// The API group of the Knative kinds around brokers.
@@ -9,20 +12,63 @@ pub const EVENTING: &str = "eventing.knative.dev";
 pub const MESSAGING: &str = "messaging.knative.dev";
 
 /// A kind of object: API group (`""` for the core group) and kind, both case-sensitive.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupKind {
+///
+/// Cheap to clone: all objects of a kind can share the one that names it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GroupKind(Arc<Names>);
+
+/// The names that make a [`GroupKind`].
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Names {
     pub group: Arc<str>,
     pub kind: Arc<str>,
 }
 
 impl GroupKind {
     pub fn new(group: impl Into<Arc<str>>, kind: impl Into<Arc<str>>) -> Self {
-        Self { group: group.into(), kind: kind.into() }
+        Self(Arc::new(Names { group: group.into(), kind: kind.into() }))
     }
 
     pub fn is(&self, group: &str, kind: &str) -> bool {
         &*self.group == group && &*self.kind == kind
     }
+}
+
+impl Deref for GroupKind {
+    type Target = Names;
+
+    fn deref(&self) -> &Names {
+        &self.0
+    }
+}
+
+impl PartialOrd for GroupKind {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for GroupKind {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compared(&self.0, &other.0)
+    }
+}
+
+impl Hash for GroupKind {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl fmt::Debug for GroupKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The order of what is often shared: what is one need not be looked at. (Equality of an `Arc` does so by itself.)
+fn compared<T: ?Sized + Ord>(a: &Arc<T>, b: &Arc<T>) -> Ordering {
+    if Arc::ptr_eq(a, b) { Ordering::Equal } else { a.cmp(b) }
 }
 
 impl fmt::Display for GroupKind {
@@ -44,7 +90,7 @@ pub fn is_namespace_name(text: &str) -> bool {
 ///
 /// The order of the fields is the order of every list in an answer (`semantics.md` 3.7), so that sorted
 /// collections of names come out right by themselves.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ObjectRef {
     pub namespace: Arc<str>,
     pub name: Arc<str>,
@@ -66,6 +112,31 @@ impl ObjectRef {
     /// The generic `Channel`, which stands for the channel behind it (`semantics.md` 1.6).
     pub fn is_generic_channel(&self) -> bool {
         self.of.is(MESSAGING, "Channel")
+    }
+}
+
+impl PartialOrd for ObjectRef {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ObjectRef {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if std::ptr::eq(self, other) {
+            return Ordering::Equal;
+        }
+        compared(&self.namespace, &other.namespace)
+            .then_with(|| compared(&self.name, &other.name))
+            .then_with(|| self.of.cmp(&other.of))
+    }
+}
+
+impl Hash for ObjectRef {
+    /// Without the kind: few objects share namespace and name, and kinds have the longest names.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.namespace.hash(state);
+        self.name.hash(state);
     }
 }
 

@@ -5,20 +5,21 @@ use std::sync::Arc;
 use super::declaration::Declaration;
 use super::filter::{Filter, Reason};
 use super::object::{GroupKind, Key, Pairs};
+use super::uid::Uid;
 use crate::cesql::Verdict;
 
 /// One object of the cluster or the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
     pub key: Key,
-    pub uid: Arc<str>,
+    pub uid: Uid,
     pub labels: Pairs,
     pub annotations: Pairs,
     /// The value of the Backstage label, when not empty (`semantics.md` 5.2).
     pub backstage_id: Option<Arc<str>>,
     pub role: Role,
     /// What could not be read of the object. It was read as far as possible (`semantics.md` 7.6).
-    pub flaws: Box<[Flaw]>,
+    pub flaws: Flaws,
 }
 
 /// What an object is in the mesh by its own kind. Whether it is a conduit or a source is for the definition of
@@ -94,8 +95,8 @@ pub struct Definition {
 pub struct EventType {
     /// The declared type as written, templates included; empty when none is declared.
     pub declared: Arc<str>,
-    pub description: Option<Arc<str>>,
-    pub schema_data: Option<Arc<str>>,
+    pub description: Option<Box<str>>,
+    pub schema_data: Option<Box<str>>,
     pub schema_url: Option<Arc<str>>,
     /// Resolved, whether or not that object exists (`semantics.md` 2.1 to 2.4).
     pub reference: Option<Key>,
@@ -179,6 +180,23 @@ pub struct Emitted {
     pub of_type: Arc<str>,
     /// `None`: from any source.
     pub source: Option<Arc<str>>,
+}
+
+/// The flaws of an object. There hardly ever is one, so that none takes as little room as can be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::box_collection, reason = "half as wide as what has its length in it")]
+pub struct Flaws(Option<Box<Vec<Flaw>>>);
+
+impl Flaws {
+    pub fn iter(&self) -> impl Iterator<Item = &Flaw> {
+        self.0.iter().flat_map(|flaws| flaws.iter())
+    }
+}
+
+impl From<Vec<Flaw>> for Flaws {
+    fn from(flaws: Vec<Flaw>) -> Self {
+        Self(Some(flaws).filter(|it| !it.is_empty()).map(Box::new))
+    }
 }
 
 /// Something about an object that could not be read, and what was made of it.

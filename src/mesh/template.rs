@@ -9,7 +9,7 @@ use crate::cesql::{PartialText, Verdict};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     Literal(Arc<str>),
-    Template(Template),
+    Template(Box<Template>),
     Any,
 }
 
@@ -20,7 +20,7 @@ impl Value {
             return Self::Any;
         }
         match Template::pieces(text) {
-            Some(pieces) if pieces.len() > 1 => Self::Template(Template::new(pieces)),
+            Some(pieces) if pieces.len() > 1 => Self::Template(Box::new(Template::new(pieces))),
             Some(pieces) => Self::Literal(pieces.concat().into()),
             None => Self::Literal(text.into()),
         }
@@ -45,8 +45,8 @@ impl PartialText for Value {
     fn starts_with(&self, prefix: &str) -> Verdict {
         match self {
             Self::Literal(literal) => certainly(literal.starts_with(prefix)),
-            Self::Template(Template { head, .. }) if head.starts_with(prefix) => Verdict::Definite,
-            Self::Template(Template { head, .. }) if prefix.starts_with(&**head) => Verdict::Possible,
+            Self::Template(it) if it.head.starts_with(prefix) => Verdict::Definite,
+            Self::Template(it) if prefix.starts_with(&*it.head) => Verdict::Possible,
             Self::Template(_) => Verdict::Never,
             Self::Any => Verdict::Possible,
         }
@@ -55,8 +55,8 @@ impl PartialText for Value {
     fn ends_with(&self, suffix: &str) -> Verdict {
         match self {
             Self::Literal(literal) => certainly(literal.ends_with(suffix)),
-            Self::Template(Template { tail, .. }) if tail.ends_with(suffix) => Verdict::Definite,
-            Self::Template(Template { tail, .. }) if suffix.ends_with(&**tail) => Verdict::Possible,
+            Self::Template(it) if it.tail.ends_with(suffix) => Verdict::Definite,
+            Self::Template(it) if suffix.ends_with(&*it.tail) => Verdict::Possible,
             Self::Template(_) => Verdict::Never,
             Self::Any => Verdict::Possible,
         }

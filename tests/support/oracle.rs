@@ -32,8 +32,8 @@ impl<'a> World<'a> {
     fn answer(&self) -> dto::EventMesh {
         let mut all = self.seen.clone();
         all.sort_by_key(|it| {
-            let ObjectRef { namespace, name, of: GroupKind { group, kind } } = &*it.key;
-            (namespace.to_string(), name.to_string(), group.to_string(), kind.to_string())
+            let ObjectRef { namespace, name, of } = &*it.key;
+            (namespace.to_string(), name.to_string(), of.group.to_string(), of.kind.to_string())
         });
         let brokers = all.iter().filter(|it| is_broker(&it.key.of));
         let subscribables = all.iter().filter(|it| self.is_subscribable(&it.key.of));
@@ -57,13 +57,13 @@ impl<'a> World<'a> {
 
     /// 3.3
     fn event_type(&self, resource: &Resource, event_type: &EventType) -> dto::EventType {
-        let text = |it: &Option<Arc<str>>| it.as_ref().map(ToString::to_string);
+        let text = |it: Option<&str>| it.map(str::to_owned);
         dto::EventType {
             meta: meta(resource),
             of_type: event_type.declared.to_string(),
-            description: text(&event_type.description),
-            schema_data: text(&event_type.schema_data),
-            schema_url: text(&event_type.schema_url),
+            description: text(event_type.description.as_deref()),
+            schema_data: text(event_type.schema_data.as_deref()),
+            schema_url: text(event_type.schema_url.as_deref()),
             reference: event_type.reference.as_deref().map(reference),
             consumed_by: self.consumers(event_type).into_iter().collect(),
         }

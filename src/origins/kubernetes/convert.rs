@@ -15,7 +15,7 @@ use super::kinds::Reading;
 use super::reference::{broker, group_of, reference};
 use crate::mesh::object::{MESSAGING, Pairs};
 use crate::mesh::resource::{Definition, Duck, Emitted, Flaw, Resource, Role, Subscriber, Subscription};
-use crate::mesh::{GroupKind, Key, ObjectRef};
+use crate::mesh::{GroupKind, Key, ObjectRef, Uid};
 
 /// Holds a whole copy of the object, made by kubectl; of no use in a catalog.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -76,7 +76,7 @@ impl Converter {
         };
         let backstage_id = labels.get(&self.backstage_label).filter(|id| !id.is_empty()).cloned();
         let annotations = pairs(&metadata, "annotations", |name| name != LAST_APPLIED);
-        let uid = metadata.filled("uid").unwrap_or_default().into();
+        let uid = Uid::from(&*metadata.filled("uid").unwrap_or_default());
         let key = Arc::new(ObjectRef::new(of.clone(), namespace, name));
         Ok(Resource { key, uid, labels, annotations, backstage_id, role, flaws: flaws.take().into() })
     }
@@ -243,7 +243,7 @@ mod tests {
             let of = GroupKind::new(group, kind);
             let read = match converter().convert_as(&of, &object) {
                 Ok(it) => {
-                    assert_eq!(it.flaws, [].into(), "{object}");
+                    assert_eq!(it.flaws.iter().count(), 0, "{object}");
                     assert!(Arc::ptr_eq(&it.key.of.kind, &of.kind), "all objects share the texts of their kind");
                     let role = format!("{:?}", it.role);
                     format!("{} {}", it.key, role.split('(').next().unwrap_or_default())

@@ -30,7 +30,7 @@ pub fn event_type(object: &Field<'_>, namespace: &str) -> EventType {
     let by_reference = spec.get("reference").and_then(|it| reference(&it, namespace));
     let by_broker = || spec.filled("broker").map(|name| broker(namespace, &name));
     event_type.reference = by_reference.or_else(by_broker);
-    event_type.description = text(&spec, "description");
+    event_type.description = spec.filled("description").map(Into::into);
     event_type
 }
 
@@ -52,7 +52,7 @@ fn flat(spec: Option<&Field<'_>>) -> EventType {
     EventType {
         declared,
         description: None,
-        schema_data: text("schemaData"),
+        schema_data: spec.and_then(|it| it.filled("schemaData")).map(Into::into),
         schema_url,
         reference: None,
         declaration: Declaration::new(attributes),

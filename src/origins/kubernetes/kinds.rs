@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::endpoint::Endpoint;
 use crate::mesh::object::{EVENTING, MESSAGING, Pairs};
-use crate::mesh::resource::{Definition, Role};
-use crate::mesh::{GroupKind, ObjectRef, Resource};
+use crate::mesh::resource::{Definition, Flaws, Role};
+use crate::mesh::{GroupKind, ObjectRef, Resource, Uid};
 
 /// The group of kinds that describe kinds.
 const APIEXTENSIONS: &str = "apiextensions.k8s.io";
@@ -85,7 +85,7 @@ pub fn known_definitions() -> Vec<Arc<Resource>> {
         let name = format!("{}.{}", known.plural, known.group);
         Arc::new(Resource {
             key: Arc::new(ObjectRef::new(definition_kind(), "", name)),
-            uid: "".into(),
+            uid: Uid::from(""),
             labels: Pairs::default(),
             annotations: Pairs::default(),
             backstage_id: None,
@@ -95,7 +95,7 @@ pub fn known_definitions() -> Vec<Arc<Resource>> {
                 source: !known.subscribable,
                 emits: known.emits.iter().map(|it| Arc::from(*it)).collect(),
             })),
-            flaws: [].into(),
+            flaws: Flaws::default(),
         })
     };
     KNOWN.iter().map(resource).collect()
