@@ -299,7 +299,7 @@ impl ManifestArgs {
                 "Use a key such as `backstage.io/kubernetes-id`.",
             ));
         }
-        Ok(Converter { backstage_label: self.backstage_label.clone() })
+        Ok(Converter::new(&self.backstage_label))
     }
 }
 

@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod filter;
 pub mod grant;
 pub mod graph;
+pub mod intern;
 pub mod inventory;
 pub mod kinds;
 pub mod object;

@@ -61,10 +61,6 @@ impl Declaration {
             None => (required, &Value::Any),
         }
     }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Attribute> {
-        self.0.iter()
-    }
 }
 
 impl cesql::Attributes for Declaration {

@@ -3,6 +3,7 @@
 //! A verdict is cheap and carries no text; [`Filter::explain`] computes its reason when somebody asks.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::declaration::Declaration;
@@ -10,7 +11,7 @@ use super::template::Value;
 use crate::cesql::{Expression, ParseError, PartialText as _, Verdict};
 
 /// What an event must be like to pass.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// Everything passes.
     Everything,
@@ -26,14 +27,14 @@ pub enum Filter {
 }
 
 /// A comparison of one attribute with a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AttributeTest {
     /// As [`super::declaration::attribute_name`] gives it.
     pub name: Arc<str>,
     pub test: Test,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Test {
     Present,
     Equals(Arc<str>),
@@ -46,6 +47,13 @@ pub enum Test {
 pub struct Sql {
     pub text: Arc<str>,
     pub parsed: Result<Expression, ParseError>,
+}
+
+impl Hash for Sql {
+    /// What the text means depends on nothing else.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
 }
 
 impl Filter {

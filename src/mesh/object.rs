@@ -6,6 +6,10 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use hashbrown::Equivalent;
+
+use super::intern::Counted;
+
 /// The API group of the Knative kinds around brokers.
 pub const EVENTING: &str = "eventing.knative.dev";
 /// The API group of the Knative kinds around channels.
@@ -39,6 +43,19 @@ impl Deref for GroupKind {
 
     fn deref(&self) -> &Names {
         &self.0
+    }
+}
+
+impl Counted for GroupKind {
+    fn holders(&self) -> usize {
+        self.0.holders()
+    }
+}
+
+/// Group and kind, to look for without making one.
+impl Equivalent<GroupKind> for (&str, &str) {
+    fn equivalent(&self, of: &GroupKind) -> bool {
+        of.is(self.0, self.1)
     }
 }
 
@@ -156,8 +173,14 @@ impl fmt::Debug for ObjectRef {
 }
 
 /// Labels or annotations: few pairs, sorted by name, each name once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pairs(Box<[(Arc<str>, Arc<str>)]>);
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Pairs(Arc<[(Arc<str>, Arc<str>)]>);
+
+impl Counted for Pairs {
+    fn holders(&self) -> usize {
+        self.0.holders()
+    }
+}
 
 impl Pairs {
     pub fn get(&self, name: &str) -> Option<&Arc<str>> {

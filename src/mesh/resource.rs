@@ -108,7 +108,7 @@ pub struct EventType {
 pub struct Subscription {
     /// The broker or channel listened to (`semantics.md` 2.5).
     pub conduit: Option<Key>,
-    pub filter: Filter,
+    pub filter: Arc<Filter>,
     pub subscriber: Subscriber,
     /// Where a `Subscription` sends replies.
     pub reply: Option<Key>,

@@ -11,7 +11,7 @@ pub mod proxy;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use eventmesh_catalog::api::dto::EventMesh;
@@ -33,8 +33,10 @@ pub fn options(root: impl Into<PathBuf>) -> manifests::Options {
     }
 }
 
+/// All are clones of one, as in a process there is one only.
 pub fn converter() -> Converter {
-    Converter { backstage_label: "backstage.io/kubernetes-id".into() }
+    static CONVERTER: LazyLock<Converter> = LazyLock::new(|| Converter::new("backstage.io/kubernetes-id"));
+    CONVERTER.clone()
 }
 
 /// The objects of a YAML text, in its order.

@@ -12,13 +12,16 @@ use super::event_type::event_type;
 use super::fields::Field;
 use super::filters::filter;
 use super::kinds::Reading;
-use super::reference::{broker, group_of, reference};
+use super::reference::{Place, group_of, reference};
+use crate::mesh::intern::Shared;
 use crate::mesh::object::{MESSAGING, Pairs};
 use crate::mesh::resource::{Definition, Duck, Emitted, Flaw, Resource, Role, Subscriber, Subscription};
 use crate::mesh::{GroupKind, Key, ObjectRef, Uid};
 
 /// Holds a whole copy of the object, made by kubectl; of no use in a catalog.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// No label has a longer value, and longer values of annotations hardly repeat.
+const LONG: usize = 63;
 const SUBSCRIBABLE: &str = "messaging.knative.dev/subscribable";
 const SOURCE: &str = "duck.knative.dev/source";
 const EVENT_TYPES: &str = "registry.knative.dev/eventTypes";
@@ -33,13 +36,20 @@ pub enum Rejection {
 }
 
 /// How objects are read.
+///
+/// A clone shares with the original what objects say alike, so that several tasks can read side by side.
 #[derive(Debug, Clone)]
 pub struct Converter {
-    /// The label that holds the Backstage id, `backstage.io/kubernetes-id` by default.
-    pub backstage_label: String,
+    backstage_label: String,
+    shared: Arc<Shared>,
 }
 
 impl Converter {
+    /// `backstage_label` is the label that holds the Backstage id, `backstage.io/kubernetes-id` by default.
+    pub fn new(backstage_label: impl Into<String>) -> Self {
+        Self { backstage_label: backstage_label.into(), shared: Arc::default() }
+    }
+
     /// Reads one object, which says its kind.
     ///
     /// # Errors
@@ -47,7 +57,7 @@ impl Converter {
     pub fn convert(&self, object: &Value) -> Result<Resource, Rejection> {
         let flaws = RefCell::default();
         let root = Field::root(object, &flaws);
-        let of = kind_of(&root).ok_or(Rejection::Kind)?;
+        let of = self.kind_of(&root).ok_or(Rejection::Kind)?;
         self.read(&of, &root, &flaws)
     }
 
@@ -64,66 +74,71 @@ impl Converter {
     fn read(&self, of: &GroupKind, object: &Field<'_>, flaws: &RefCell<Vec<Flaw>>) -> Result<Resource, Rejection> {
         let metadata = object.get("metadata").ok_or(Rejection::Name)?;
         let name = metadata.filled("name").ok_or(Rejection::Name)?;
-        let namespace = metadata.filled("namespace").unwrap_or_default();
-        let labels = pairs(&metadata, "labels", |_| true);
-        let role = match Reading::of(of) {
-            Reading::Definition => definition(object, &labels),
+        let shared = &*self.shared;
+        let place = Place { namespace: shared.text(&metadata.filled("namespace").unwrap_or_default()), shared };
+        let labels = pairs(&metadata, "labels", shared, |_| true);
+        let reading = Reading::of(of);
+        let role = match reading {
+            Reading::Definition => definition(object, &labels, shared),
             Reading::Broker => Role::Broker,
-            Reading::EventType => Role::EventType(Box::new(event_type(object, &namespace))),
-            Reading::Trigger => Role::Subscription(Arc::new(trigger(object, &namespace))),
-            Reading::Subscription => Role::Subscription(Arc::new(subscription(object, &namespace))),
-            Reading::Duck => duck(object, &namespace),
+            Reading::EventType => Role::EventType(Box::new(event_type(object, &place))),
+            Reading::Trigger => Role::Subscription(Arc::new(trigger(object, &place))),
+            Reading::Subscription => Role::Subscription(Arc::new(subscription(object, &place))),
+            Reading::Duck => duck(object, &place),
         };
         let backstage_id = labels.get(&self.backstage_label).filter(|id| !id.is_empty()).cloned();
-        let annotations = pairs(&metadata, "annotations", |name| name != LAST_APPLIED);
+        let annotations = pairs(&metadata, "annotations", shared, |name| name != LAST_APPLIED);
         let uid = Uid::from(&*metadata.filled("uid").unwrap_or_default());
-        let key = Arc::new(ObjectRef::new(of.clone(), namespace, name));
+        let key = Arc::new(ObjectRef::new(of.clone(), place.namespace, name));
+        let key = if reading.is_referred_to() { shared.keys.share(key) } else { key };
         Ok(Resource { key, uid, labels, annotations, backstage_id, role, flaws: flaws.take().into() })
+    }
+
+    /// The kind of an object, as its `apiVersion` and `kind` say.
+    fn kind_of(&self, object: &Field<'_>) -> Option<GroupKind> {
+        let version = object.is_object().then(|| object.filled("apiVersion"))??;
+        Some(self.shared.kind(group_of(&version), &object.filled("kind")?))
     }
 }
 
-/// The kind of an object, as its `apiVersion` and `kind` say.
-fn kind_of(object: &Field<'_>) -> Option<GroupKind> {
-    let version = object.is_object().then(|| object.filled("apiVersion"))??;
-    Some(GroupKind::new(group_of(&version), object.filled("kind")?))
-}
-
-fn pairs(metadata: &Field<'_>, name: &str, keep: impl Fn(&str) -> bool) -> Pairs {
+/// Whole sets of labels are shared as well: what is deployed together is labeled alike.
+fn pairs(metadata: &Field<'_>, name: &str, shared: &Shared, keep: impl Fn(&str) -> bool) -> Pairs {
     let entries = metadata.get(name).map(|it| it.entries()).unwrap_or_default();
     let kept = entries.into_iter().filter(|(name, _)| keep(name));
-    kept.filter_map(|(name, value)| Some((name, value.text()?))).collect()
+    let value = |text: &str| if text.len() > LONG { text.into() } else { shared.text(text) };
+    shared.pairs.share(kept.filter_map(|(name, text)| Some((shared.text(name), value(&text.text()?)))).collect())
 }
 
-fn trigger(object: &Field<'_>, namespace: &str) -> Subscription {
+fn trigger(object: &Field<'_>, place: &Place<'_>) -> Subscription {
     let spec = object.spec();
     let by_reference = spec.as_ref().and_then(|it| it.get("brokerRef")).and_then(|it| {
         let name = it.filled("name")?;
-        Some(broker(&it.filled("namespace").unwrap_or_else(|| namespace.into()), &name))
+        Some(place.broker(it.filled("namespace").as_deref(), &name))
     });
-    let by_name = || Some(broker(namespace, &spec.as_ref()?.filled("broker")?));
+    let by_name = || Some(place.broker(None, &spec.as_ref()?.filled("broker")?));
     Subscription {
         conduit: by_reference.or_else(by_name),
-        filter: filter(spec.as_ref()),
-        subscriber: subscriber(spec.as_ref(), namespace),
+        filter: filter(spec.as_ref(), place.shared),
+        subscriber: subscriber(spec.as_ref(), place),
         reply: None,
     }
 }
 
-fn subscription(object: &Field<'_>, namespace: &str) -> Subscription {
+fn subscription(object: &Field<'_>, place: &Place<'_>) -> Subscription {
     let spec = object.spec();
     let spec = spec.as_ref();
     Subscription {
-        conduit: spec.and_then(|it| reference(&it.get("channel")?, namespace)),
-        filter: filter(None),
-        subscriber: subscriber(spec, namespace),
-        reply: spec.and_then(|it| reference(&it.at(&["reply", "ref"])?, namespace)),
+        conduit: spec.and_then(|it| reference(&it.get("channel")?, place)),
+        filter: filter(None, place.shared),
+        subscriber: subscriber(spec, place),
+        reply: spec.and_then(|it| reference(&it.at(&["reply", "ref"])?, place)),
     }
 }
 
 /// `semantics.md` 5.2.
-fn subscriber(spec: Option<&Field<'_>>, namespace: &str) -> Subscriber {
+fn subscriber(spec: Option<&Field<'_>>, place: &Place<'_>) -> Subscriber {
     let Some(subscriber) = spec.and_then(|it| it.get("subscriber")) else { return Subscriber::Absent };
-    match subscriber.get("ref").and_then(|it| reference(&it, namespace)) {
+    match subscriber.get("ref").and_then(|it| reference(&it, place)) {
         Some(key) => Subscriber::Object(key),
         None if subscriber.filled("uri").is_some() => Subscriber::Uri,
         None => Subscriber::Absent,
@@ -132,7 +147,7 @@ fn subscriber(spec: Option<&Field<'_>>, namespace: &str) -> Subscriber {
 
 /// Of an object of any kind, what its kind may give a meaning to. What cannot be read is no flaw here, because the
 /// fields may mean something else altogether.
-fn duck(object: &Field<'_>, namespace: &str) -> Role {
+fn duck(object: &Field<'_>, place: &Place<'_>) -> Role {
     let ignored = RefCell::default();
     let object = object.reporting_to(&ignored);
     // Of many kinds only the metadata is asked for, of which nothing can be told.
@@ -140,28 +155,28 @@ fn duck(object: &Field<'_>, namespace: &str) -> Role {
         return Role::Plain;
     }
     let duck = Duck {
-        backing: object.at(&["status", "channel"]).and_then(|it| reference(&it, namespace)),
-        fronted_by: object.at(&["metadata", "ownerReferences"]).and_then(|it| owning_channel(&it, namespace)),
-        sink: object.at(&["spec", "sink", "ref"]).and_then(|it| reference(&it, namespace)),
-        emits: object.at(&["status", "ceAttributes"]).map(|it| emitted(&it)).unwrap_or_default(),
+        backing: object.at(&["status", "channel"]).and_then(|it| reference(&it, place)),
+        fronted_by: object.at(&["metadata", "ownerReferences"]).and_then(|it| owning_channel(&it, place)),
+        sink: object.at(&["spec", "sink", "ref"]).and_then(|it| reference(&it, place)),
+        emits: object.at(&["status", "ceAttributes"]).map(|it| emitted(&it, place.shared)).unwrap_or_default(),
     };
     if duck == Duck::default() { Role::Plain } else { Role::Duck(Box::new(duck)) }
 }
 
-fn owning_channel(owners: &Field<'_>, namespace: &str) -> Option<Key> {
-    let mut owners = owners.items().into_iter().filter_map(|it| reference(&it, namespace));
+fn owning_channel(owners: &Field<'_>, place: &Place<'_>) -> Option<Key> {
+    let mut owners = owners.items().into_iter().filter_map(|it| reference(&it, place));
     owners.find(|owner| owner.of.is(MESSAGING, "Channel"))
 }
 
-fn emitted(attributes: &Field<'_>) -> Box<[Emitted]> {
+fn emitted(attributes: &Field<'_>, shared: &Shared) -> Box<[Emitted]> {
     let entry = |it: Field<'_>| {
-        Some(Emitted { of_type: it.filled("type")?.into(), source: it.filled("source").map(Into::into) })
+        Some(Emitted { of_type: shared.text(&it.filled("type")?), source: it.filled("source").map(Into::into) })
     };
     attributes.items().into_iter().filter_map(entry).collect()
 }
 
 /// `semantics.md` 1.2, 1.3, 6.1.
-fn definition(object: &Field<'_>, labels: &Pairs) -> Role {
+fn definition(object: &Field<'_>, labels: &Pairs, shared: &Shared) -> Role {
     let Some(spec) = object.spec() else { return Role::Plain };
     let (Some(group), Some(kind)) = (spec.filled("group"), spec.get("names").and_then(|it| it.filled("kind"))) else {
         object.flawed("the definition names no group or kind");
@@ -171,20 +186,23 @@ fn definition(object: &Field<'_>, labels: &Pairs) -> Role {
     let served = versions.iter().any(|it| it.get("served").is_some_and(|it| it.is_true()));
     let labeled = |name| labels.get(name).is_some_and(|value| &**value == "true");
     Role::Definition(Box::new(Definition {
-        of: GroupKind::new(group, kind),
+        of: shared.kind(&group, &kind),
         subscribable: served && labeled(SUBSCRIBABLE),
         source: served && labeled(SOURCE),
-        emits: object.at(&["metadata", "annotations", EVENT_TYPES]).map(|it| declared_types(&it)).unwrap_or_default(),
+        emits: object
+            .at(&["metadata", "annotations", EVENT_TYPES])
+            .map(|it| declared_types(&it, shared))
+            .unwrap_or_default(),
     }))
 }
 
-fn declared_types(annotation: &Field<'_>) -> Arc<[Arc<str>]> {
+fn declared_types(annotation: &Field<'_>, shared: &Shared) -> Arc<[Arc<str>]> {
     let text = annotation.text().unwrap_or_default();
     let Ok(Value::Array(entries)) = serde_json::from_str(&text) else {
         annotation.flawed("expected a JSON list of objects with a `type`");
         return Arc::default();
     };
-    let of_type = |entry: &Value| entry.get("type")?.as_str().filter(|it| !it.is_empty()).map(Arc::from);
+    let of_type = |entry: &Value| entry.get("type")?.as_str().filter(|it| !it.is_empty()).map(|it| shared.text(it));
     let types: Arc<[Arc<str>]> = entries.iter().filter_map(of_type).collect();
     if types.len() < entries.len() {
         annotation.flawed("some entries have no `type`; they are skipped");
@@ -200,7 +218,7 @@ mod tests {
     use crate::mesh::object::EVENTING;
 
     fn converter() -> Converter {
-        Converter { backstage_label: "backstage.io/kubernetes-id".into() }
+        Converter::new("backstage.io/kubernetes-id")
     }
 
     #[test]

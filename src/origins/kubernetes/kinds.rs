@@ -38,6 +38,13 @@ impl Reading {
     }
 }
 
+impl Reading {
+    /// Whether others have reason to speak of such objects.
+    pub fn is_referred_to(self) -> bool {
+        !matches!(self, Self::Definition | Self::EventType | Self::Trigger | Self::Subscription)
+    }
+}
+
 /// A kind of Knative that objects may be of without its definition being there.
 struct Known {
     group: &'static str,
