@@ -22,7 +22,7 @@ pub struct Snapshot {
 pub struct Shard {
     id: ShardId,
     /// Sorted by key, never empty.
-    entries: Vec<Entry>,
+    entries: Box<[Entry]>,
 }
 
 /// Names a shard's content for as long as the process lives.
@@ -122,7 +122,7 @@ impl Snapshot {
     }
 
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.shards.iter().flat_map(|shard| &shard.entries)
+        self.shards.iter().flat_map(|shard| shard.entries())
     }
 
     pub fn get(&self, key: &ObjectRef) -> Option<&Entry> {
@@ -134,27 +134,25 @@ impl Snapshot {
     /// The snapshot after some entries changed (`None`: gone). All other shards are shared with this one.
     #[must_use]
     pub fn next(&self, changes: Entries, complete: bool) -> Self {
-        let mut by_shard: BTreeMap<usize, Entries> = BTreeMap::new();
-        for (key, entry) in changes {
-            if self.get(&key) != entry.as_ref() {
-                by_shard.entry(self.shard_of(&key)).or_default().insert(key, entry);
-            }
-        }
+        let mut changes = changes.into_iter().filter(|(key, entry)| self.get(key) != entry.as_ref()).peekable();
         let mut next =
             Self { revision: self.revision + 1, complete, shards: Vec::with_capacity(self.shards.len() + 1) };
         let mut loose = Vec::new();
         for n in 0..self.shards.len().max(1) {
             let old = self.shards.get(n);
-            let Some(changes) = by_shard.remove(&n) else {
+            let next_shard = self.shards.get(n + 1).and_then(|it| it.entries.first());
+            let is_before = |key: &Key| next_shard.is_none_or(|it| *key < it.resource.key);
+            let changes: Vec<_> = std::iter::from_fn(|| changes.next_if(|(key, _)| is_before(key))).collect();
+            if changes.is_empty() {
                 next.cut(std::mem::take(&mut loose));
                 next.shards.extend(old.cloned());
                 continue;
-            };
+            }
             let merged = merge(old.map_or(&[], |shard| &shard.entries), changes);
             // A shard that lost its first entry goes on where the one before it ends.
             let continues = merged.first().is_some_and(|entry| !begins_shard(&entry.resource.key));
             if continues && loose.is_empty() {
-                loose.extend(next.shards.pop().into_iter().flat_map(|shard| shard.entries.clone()));
+                loose.extend(next.shards.pop().iter().flat_map(|shard| shard.entries.iter().cloned()));
             }
             loose.extend(merged);
         }
@@ -177,7 +175,7 @@ impl Snapshot {
     fn push(&mut self, entries: Vec<Entry>) {
         if !entries.is_empty() {
             let id = ShardId { revision: self.revision, ordinal: self.shards.len() };
-            self.shards.push(Arc::new(Shard { id, entries }));
+            self.shards.push(Arc::new(Shard { id, entries: entries.into() }));
         }
     }
 
@@ -215,18 +213,20 @@ fn begins_shard(key: &ObjectRef) -> bool {
     (hash >> 32).is_multiple_of(SHARD_SIZE)
 }
 
-/// The entries of a shard after changes, in order.
-fn merge(old: &[Entry], mut changes: Entries) -> Vec<Entry> {
+/// The entries of a shard after changes, all in order.
+fn merge(old: &[Entry], changes: Vec<(Key, Option<Entry>)>) -> Vec<Entry> {
     let mut merged = Vec::with_capacity(old.len() + changes.len());
+    let mut changes = changes.into_iter().peekable();
     for entry in old {
-        while let Some(change) = changes.first_entry().filter(|change| *change.key() < entry.resource.key) {
-            merged.extend(change.remove());
+        let key = &entry.resource.key;
+        while let Some((_, change)) = changes.next_if(|(changed, _)| changed < key) {
+            merged.extend(change);
         }
-        match changes.remove(&entry.resource.key) {
-            Some(change) => merged.extend(change),
+        match changes.next_if(|(changed, _)| changed == key) {
+            Some((_, change)) => merged.extend(change),
             None => merged.push(entry.clone()),
         }
     }
-    merged.extend(changes.into_values().flatten());
+    merged.extend(changes.filter_map(|(_, change)| change));
     merged
 }
