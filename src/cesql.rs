@@ -19,6 +19,7 @@ mod operators;
 mod outcomes;
 mod parse;
 mod pattern;
+mod required;
 mod syntax;
 mod value;
 

@@ -26,9 +26,13 @@ pub struct Attribute {
 
 /// The name under which an attribute is compared: in lower case, and the older names of `dataschema` resolved.
 pub fn attribute_name(name: &str) -> String {
-    match name.to_lowercase().as_str() {
-        "schemaurl" | "schemadata" => "dataschema".into(),
-        lower => lower.into(),
+    current_name(&name.to_lowercase()).into()
+}
+
+fn current_name(lower: &str) -> &str {
+    match lower {
+        "schemaurl" | "schemadata" => "dataschema",
+        _ => lower,
     }
 }
 
@@ -65,12 +69,12 @@ impl Declaration {
 
 impl cesql::Attributes for Declaration {
     fn attribute(&self, name: &str) -> cesql::Attribute<'_> {
-        let name = attribute_name(name);
-        let (certain, value) = self.get(&name);
+        let name = current_name(name);
+        let (certain, value) = self.get(name);
         let value = match value {
             Value::Literal(text) => Known::Literal(text),
             Value::Template(_) => Known::Partial(value),
-            Value::Any if TEXTS.contains(&name.as_str()) => Known::AnyText,
+            Value::Any if TEXTS.contains(&name) => Known::AnyText,
             Value::Any => Known::Anything,
         };
         cesql::Attribute { certain, value }

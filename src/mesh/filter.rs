@@ -112,11 +112,16 @@ impl Filter {
         Reason { verdict: self.verdict(declaration), says, because }
     }
 
-    /// The type that an event must have to pass, if there is only one: the filter never lets events of others pass.
-    pub fn required_type(&self) -> Option<&Arc<str>> {
+    /// The types of which an event must have one to pass, where that is plain to see: the filter never lets events of
+    /// others pass.
+    pub fn required_types(&self) -> Option<Vec<&str>> {
         match self {
-            Self::Attribute(AttributeTest { name, test: Test::Equals(of_type) }) if &**name == "type" => Some(of_type),
-            Self::All(parts) => parts.iter().find_map(Self::required_type),
+            Self::Attribute(AttributeTest { name, test: Test::Equals(of_type) }) if &**name == "type" => {
+                Some(vec![of_type])
+            }
+            Self::All(parts) => parts.iter().find_map(Self::required_types),
+            Self::Any(parts) => Some(parts.iter().map(Self::required_types).collect::<Option<Vec<_>>>()?.concat()),
+            Self::Sql(sql) => sql.parsed.as_ref().ok()?.required("type"),
             _ => None,
         }
     }

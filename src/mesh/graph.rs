@@ -99,6 +99,7 @@ impl MeshGraph {
             }
         }
         let entries = graph.link(touched);
+        graph.graph.shrink_to_fit();
         (graph, entries)
     }
 
@@ -182,11 +183,14 @@ impl MeshGraph {
     fn set(&mut self, node: NodeIndex, resource: Option<Arc<Resource>>) -> Vec<NodeIndex> {
         self.index(node, false);
         let statements = resource.as_deref().map(statements).unwrap_or_default();
-        let mut wanted: HashSet<_> = statements.into_iter().map(|(edge, key)| (edge, self.node(&key))).collect();
-        let stale: Vec<_> = (self.graph.edges(node))
-            .filter(|it| !matches!(it.weight(), Edge::Passes(_)) && !wanted.remove(&(*it.weight(), it.target())))
-            .map(|it| (it.id(), it.target()))
-            .collect();
+        let mut wanted: Vec<_> = statements.into_iter().map(|(edge, key)| (edge, self.node(&key))).collect();
+        let mut stale = vec![];
+        for edge in self.graph.edges(node).filter(|it| !matches!(it.weight(), Edge::Passes(_))) {
+            match wanted.iter().position(|it| *it == (*edge.weight(), edge.target())) {
+                Some(at) => _ = wanted.swap_remove(at),
+                None => stale.push((edge.id(), edge.target())),
+            }
+        }
         for (edge, target) in wanted {
             self.graph.add_edge(node, target, edge);
         }

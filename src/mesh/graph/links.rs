@@ -13,7 +13,7 @@ use super::{Edge, MeshGraph, Touched};
 use crate::cesql::Verdict;
 use crate::mesh::object::Key;
 use crate::mesh::reach::reaches;
-use crate::mesh::resource::{EventType, Resource, Role};
+use crate::mesh::resource::{EventType, Resource};
 use crate::mesh::snapshot::{
     ConduitLinks, Consumer, Entries, Entry, Links, Provided, Route, SourceLinks, Supplied, Twins, TypeLinks,
 };
@@ -66,28 +66,25 @@ impl MeshGraph {
 
     /// Brings the `Passes` edges of one node up to date: of a subscription the outgoing ones, of an event type the
     /// incoming ones.
-    fn set_passes(&mut self, node: NodeIndex, direction: Direction, mut wanted: HashMap<NodeIndex, Verdict>) {
-        let mut stale = vec![];
+    fn set_passes(&mut self, node: NodeIndex, direction: Direction, wanted: Vec<(NodeIndex, Verdict)>) {
+        let mut there = HashMap::new();
         for edge in self.graph.edges_directed(node, direction) {
             let Edge::Passes(verdict) = edge.weight() else { continue };
             let other = if direction == Outgoing { edge.target() } else { edge.source() };
-            if wanted.get(&other) == Some(verdict) {
-                wanted.remove(&other);
-            } else {
-                stale.push(edge.id());
-            }
+            there.insert((other, *verdict), edge.id());
         }
-        for edge in stale {
+        let missing: Vec<_> = wanted.into_iter().filter(|it| there.remove(it).is_none()).collect();
+        for edge in there.into_values() {
             self.graph.remove_edge(edge);
         }
-        for (other, verdict) in wanted {
+        for (other, verdict) in missing {
             let (subscription, event_type) = if direction == Outgoing { (node, other) } else { (other, node) };
             self.graph.add_edge(subscription, event_type, Edge::Passes(verdict));
         }
     }
 
     /// The event types that may pass a subscription.
-    fn passing(&self, node: NodeIndex) -> HashMap<NodeIndex, Verdict> {
+    fn passing(&self, node: NodeIndex) -> Vec<(NodeIndex, Verdict)> {
         let conduit = self.beyond(node, Outgoing, Edge::Listens).next();
         let group = conduit.map(|it| self.group(it)).unwrap_or_default();
         let verdict = |it| Some((it, self.subscription(node)?.verdict(self.event_type(it)?)));
@@ -98,10 +95,7 @@ impl MeshGraph {
     /// The subscriptions on a conduit and those that are one with it.
     fn listeners(&self, conduit: NodeIndex) -> Listeners {
         let nodes = self.group(conduit).into_iter().flat_map(|it| self.beyond(it, Incoming, Edge::Listens));
-        Listeners::new(nodes.filter_map(|it| match &self.resource(it)?.role {
-            Role::Subscription(says) => Some((it, says.clone())),
-            _ => None,
-        }))
+        Listeners::new(nodes.filter_map(|it| Some((it, self.subscription(it)?))))
     }
 
     fn entry(&self, node: NodeIndex) -> Option<(Key, Option<Entry>)> {
