@@ -6,13 +6,13 @@
 //! - what nobody uses any more goes, see [`Pool::share`];
 //! - no lock is held while anything is parsed or made.
 
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::{Equivalent, HashSet};
 
 use super::filter::Filter;
-use super::object::{GroupKind, Key, Pairs};
+use super::object::{GroupKind, Key, ObjectRef, Pairs};
 
 /// What the objects of one origin share. Several tasks may read objects side by side.
 #[derive(Debug, Default)]
@@ -32,6 +32,30 @@ impl Shared {
     pub fn kind(&self, group: &str, kind: &str) -> GroupKind {
         let new = || GroupKind::new(self.text(group), self.text(kind));
         self.kinds.get(&(group, kind)).unwrap_or_else(|| self.kinds.share(new()))
+    }
+
+    pub fn key(&self, of: &GroupKind, namespace: &Arc<str>, name: &str) -> Key {
+        let new = || Arc::new(ObjectRef::new(of.clone(), namespace.clone(), name));
+        self.keys.get(&Parts { namespace, name, of }).unwrap_or_else(|| self.keys.share(new()))
+    }
+}
+
+/// An [`ObjectRef`] to look for without making one; hashed as that is.
+struct Parts<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    of: &'a GroupKind,
+}
+
+impl Hash for Parts<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.namespace, self.name).hash(state);
+    }
+}
+
+impl Equivalent<Key> for Parts<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self.name == *key.name && *self.namespace == *key.namespace && *self.of == key.of
     }
 }
 

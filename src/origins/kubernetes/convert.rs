@@ -3,19 +3,18 @@
 //! Whatever cannot be read is noted as a flaw and read as far as possible (`semantics.md` 7.6); only what has no kind or
 //! no name is rejected.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::event_type::event_type;
-use super::fields::Field;
+use super::fields::{Field, Findings};
 use super::filters::filter;
 use super::kinds::Reading;
 use super::reference::{Place, group_of, reference};
 use crate::mesh::intern::Shared;
 use crate::mesh::object::{MESSAGING, Pairs};
-use crate::mesh::resource::{Definition, Duck, Emitted, Flaw, Resource, Role, Subscriber, Subscription};
+use crate::mesh::resource::{Definition, Duck, Emitted, Resource, Role, Subscriber, Subscription};
 use crate::mesh::{GroupKind, Key, ObjectRef, Uid};
 
 /// Holds a whole copy of the object, made by kubectl; of no use in a catalog.
@@ -55,10 +54,9 @@ impl Converter {
     /// # Errors
     /// When it has no kind or no name.
     pub fn convert(&self, object: &Value) -> Result<Resource, Rejection> {
-        let flaws = RefCell::default();
-        let root = Field::root(object, &flaws);
-        let of = self.kind_of(&root).ok_or(Rejection::Kind)?;
-        self.read(&of, &root, &flaws)
+        let findings = Findings::default();
+        let of = self.kind_of(&Field::root(object, &findings)).ok_or(Rejection::Kind)?;
+        self.read(&of, object, findings)
     }
 
     /// Reads one object of a kind that is known. What the object says of its kind does not count: items of a list say
@@ -67,11 +65,11 @@ impl Converter {
     /// # Errors
     /// When it has no name.
     pub fn convert_as(&self, of: &GroupKind, object: &Value) -> Result<Resource, Rejection> {
-        let flaws = RefCell::default();
-        self.read(of, &Field::root(object, &flaws), &flaws)
+        self.read(of, object, Findings::default())
     }
 
-    fn read(&self, of: &GroupKind, object: &Field<'_>, flaws: &RefCell<Vec<Flaw>>) -> Result<Resource, Rejection> {
+    fn read(&self, of: &GroupKind, value: &Value, findings: Findings) -> Result<Resource, Rejection> {
+        let object = &Field::root(value, &findings);
         let metadata = object.get("metadata").ok_or(Rejection::Name)?;
         let name = metadata.filled("name").ok_or(Rejection::Name)?;
         let shared = &*self.shared;
@@ -89,9 +87,11 @@ impl Converter {
         let backstage_id = labels.get(&self.backstage_label).filter(|id| !id.is_empty()).cloned();
         let annotations = pairs(&metadata, "annotations", shared, |name| name != LAST_APPLIED);
         let uid = Uid::from(&*metadata.filled("uid").unwrap_or_default());
-        let key = Arc::new(ObjectRef::new(of.clone(), place.namespace, name));
-        let key = if reading.is_referred_to() { shared.keys.share(key) } else { key };
-        Ok(Resource { key, uid, labels, annotations, backstage_id, role, flaws: flaws.take().into() })
+        let key = match reading.is_referred_to() {
+            true => shared.key(of, &place.namespace, &name),
+            false => Arc::new(ObjectRef::new(of.clone(), place.namespace, name)),
+        };
+        Ok(Resource { key, uid, labels, annotations, backstage_id, role, flaws: findings.flaws(value).into() })
     }
 
     /// The kind of an object, as its `apiVersion` and `kind` say.
@@ -103,8 +103,8 @@ impl Converter {
 
 /// Whole sets of labels are shared as well: what is deployed together is labeled alike.
 fn pairs(metadata: &Field<'_>, name: &str, shared: &Shared, keep: impl Fn(&str) -> bool) -> Pairs {
-    let entries = metadata.get(name).map(|it| it.entries()).unwrap_or_default();
-    let kept = entries.into_iter().filter(|(name, _)| keep(name));
+    let Some(pairs) = metadata.get(name) else { return Pairs::default() };
+    let kept = pairs.entries().into_iter().filter(|(name, _)| keep(name));
     let value = |text: &str| if text.len() > LONG { text.into() } else { shared.text(text) };
     shared.pairs.share(kept.filter_map(|(name, text)| Some((shared.text(name), value(&text.text()?)))).collect())
 }
@@ -148,7 +148,7 @@ fn subscriber(spec: Option<&Field<'_>>, place: &Place<'_>) -> Subscriber {
 /// Of an object of any kind, what its kind may give a meaning to. What cannot be read is no flaw here, because the
 /// fields may mean something else altogether.
 fn duck(object: &Field<'_>, place: &Place<'_>) -> Role {
-    let ignored = RefCell::default();
+    let ignored = Findings::default();
     let object = object.reporting_to(&ignored);
     // Of many kinds only the metadata is asked for, of which nothing can be told.
     if object.get("spec").is_none() && object.get("status").is_none() {

@@ -3,36 +3,75 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use serde_json::Value;
 
 use crate::mesh::resource::Flaw;
 
+/// What is wrong with the fields of an object. Hardly ever is anything, so fields do not know their paths: those of the
+/// flawed ones are looked up in the end.
+#[derive(Default)]
+pub struct Findings(RefCell<Vec<(*const Value, Box<str>)>>);
+
+impl Findings {
+    /// As flaws of the object in which they were found, in the order in which they were found.
+    pub fn flaws(self, object: &Value) -> Vec<Flaw> {
+        let found = self.0.into_inner();
+        let mut paths: HashMap<_, _> = found.iter().map(|(field, _)| (*field, String::new())).collect();
+        if !paths.is_empty() {
+            find(object, &mut String::new(), &mut paths);
+        }
+        let path = |field| paths.get(&field).map(|it| it.as_str().into()).unwrap_or_default();
+        found.into_iter().map(|(field, problem)| Flaw { field: path(field), problem }).collect()
+    }
+}
+
+/// Fills in the paths of the fields in a value, which is at a path itself.
+fn find(value: &Value, path: &mut String, paths: &mut HashMap<*const Value, String>) {
+    if let Some(wanted) = paths.get_mut(&std::ptr::from_ref(value)) {
+        wanted.clone_from(path);
+    }
+    let length = path.len();
+    let mut step_into = |step: &str, child: &Value| {
+        path.push_str(step);
+        find(child, path, paths);
+        path.truncate(length);
+    };
+    match value {
+        Value::Array(items) => items.iter().enumerate().for_each(|(n, item)| step_into(&format!("[{n}]"), item)),
+        Value::Object(fields) => {
+            let dot = if length == 0 { "" } else { "." };
+            fields.iter().for_each(|(name, field)| step_into(&format!("{dot}{name}"), field));
+        }
+        _ => {}
+    }
+}
+
 /// A field with something in it; `null` counts as nothing.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Field<'a> {
     value: &'a Value,
-    path: String,
-    flaws: &'a RefCell<Vec<Flaw>>,
+    findings: &'a Findings,
 }
 
 impl<'a> Field<'a> {
-    /// A whole object. What is wrong with its fields is put into `flaws`.
-    pub fn root(value: &'a Value, flaws: &'a RefCell<Vec<Flaw>>) -> Self {
-        Self { value, path: String::new(), flaws }
+    /// A whole object. What is wrong with its fields is put into `findings`.
+    pub fn root(value: &'a Value, findings: &'a Findings) -> Self {
+        Self { value, findings }
     }
 
     /// The same field, with what is wrong put elsewhere.
-    pub fn reporting_to<'b>(&self, flaws: &'b RefCell<Vec<Flaw>>) -> Field<'b>
+    pub fn reporting_to<'b>(&self, findings: &'b Findings) -> Field<'b>
     where
         'a: 'b,
     {
-        Field { value: self.value, path: self.path.clone(), flaws }
+        Field { value: self.value, findings }
     }
 
     /// Notes that something is wrong with the field.
     pub fn flawed(&self, problem: impl Into<Box<str>>) {
-        self.flaws.borrow_mut().push(Flaw { field: self.path.as_str().into(), problem: problem.into() });
+        self.findings.0.borrow_mut().push((std::ptr::from_ref(self.value), problem.into()));
     }
 
     pub fn get(&self, name: &str) -> Option<Self> {
@@ -43,12 +82,12 @@ impl<'a> Field<'a> {
                 return None;
             }
         };
-        self.child(value, || if self.path.is_empty() { name.into() } else { format!("{}.{name}", self.path) })
+        self.child(value)
     }
 
     /// The field at the end of a way through objects.
     pub fn at(&self, names: &[&str]) -> Option<Self> {
-        names.iter().try_fold(self.clone(), |field, name| field.get(name))
+        names.iter().try_fold(*self, |field, name| field.get(name))
     }
 
     /// The field `spec`, without which an object has not much to say.
@@ -63,10 +102,7 @@ impl<'a> Field<'a> {
     /// The items of a list; of anything else none.
     pub fn items(&self) -> Vec<Self> {
         match self.value {
-            Value::Array(items) => {
-                let item = |(n, value)| self.child(value, || format!("{}[{n}]", self.path));
-                items.iter().enumerate().filter_map(item).collect()
-            }
+            Value::Array(items) => items.iter().filter_map(|it| self.child(it)).collect(),
             other => {
                 self.flawed(format!("expected a list, found {}", what(other)));
                 vec![]
@@ -78,9 +114,7 @@ impl<'a> Field<'a> {
     pub fn entries(&self) -> Vec<(&'a str, Self)> {
         match self.value {
             Value::Object(fields) => {
-                let entry = |(name, value): (&'a String, _)| {
-                    Some((name.as_str(), self.child(value, || format!("{}.{name}", self.path))?))
-                };
+                let entry = |(name, value): (&'a String, _)| Some((name.as_str(), self.child(value)?));
                 fields.iter().filter_map(entry).collect()
             }
             other => {
@@ -124,8 +158,8 @@ impl<'a> Field<'a> {
         self.value.is_object()
     }
 
-    fn child(&self, value: &'a Value, path: impl FnOnce() -> String) -> Option<Self> {
-        (!value.is_null()).then(|| Self { value, path: path(), flaws: self.flaws })
+    fn child(&self, value: &'a Value) -> Option<Self> {
+        (!value.is_null()).then_some(Self { value, findings: self.findings })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::fields::Field;
 use crate::mesh::intern::Shared;
 use crate::mesh::object::EVENTING;
-use crate::mesh::{GroupKind, Key, ObjectRef};
+use crate::mesh::{GroupKind, Key};
 
 /// The group in an `apiVersion` (`semantics.md` 2.2).
 pub fn group_of(api_version: &str) -> &str {
@@ -23,7 +23,7 @@ impl Place<'_> {
     /// What an object here calls another.
     fn key(&self, of: GroupKind, namespace: Option<&str>, name: &str) -> Key {
         let namespace = namespace.map_or_else(|| self.namespace.clone(), |it| self.shared.text(it));
-        self.shared.keys.share(Arc::new(ObjectRef::new(of, namespace, name)))
+        self.shared.key(&of, &namespace, name)
     }
 
     pub fn broker(&self, namespace: Option<&str>, name: &str) -> Key {
