@@ -7,6 +7,7 @@
 
 mod links;
 mod listeners;
+mod names;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::EdgeRef as _;
 
+use self::names::Names;
 use super::inventory::Changes;
 use super::kinds::Kinds;
 use super::object::{Key, ObjectRef};
@@ -26,8 +28,8 @@ use crate::cesql::Verdict;
 /// The graph of all objects, owned by the one who writes snapshots.
 #[derive(Debug, Default)]
 pub struct MeshGraph {
-    graph: StableDiGraph<Node, Edge>,
-    nodes: HashMap<Key, NodeIndex>,
+    graph: Graph,
+    names: Names,
     kinds: Kinds,
     /// Sources by each type that they emit.
     emitters: ByType,
@@ -37,6 +39,10 @@ pub struct MeshGraph {
     templates: HashSet<NodeIndex>,
 }
 
+/// What part of its size the graph may grow by before it needs new room.
+const SLACK: usize = 16;
+
+type Graph = StableDiGraph<Node, Edge>;
 type ByType = HashMap<Arc<str>, HashSet<NodeIndex>>;
 
 #[derive(Debug)]
@@ -86,6 +92,8 @@ impl MeshGraph {
     pub fn build<'a>(resources: impl IntoIterator<Item = &'a Arc<Resource>>) -> (Self, Entries) {
         let resources: Vec<_> = resources.into_iter().collect();
         let mut graph = Self { kinds: Kinds::new(resources.iter().copied()), ..Self::default() };
+        graph.graph.reserve_nodes(resources.len());
+        graph.names.reserve(resources.len(), &graph.graph);
         let mut touched = Touched::default();
         for resource in resources {
             let node = graph.node(&resource.key);
@@ -99,8 +107,15 @@ impl MeshGraph {
             }
         }
         let entries = graph.link(touched);
-        graph.graph.shrink_to_fit();
+        graph.trim();
         (graph, entries)
+    }
+
+    /// Gives back the room that nothing is in, which is up to a half, except for some that changes may need.
+    fn trim(&mut self) {
+        self.graph.shrink_to_fit();
+        self.graph.reserve_exact_nodes(self.graph.node_count() / SLACK);
+        self.graph.reserve_exact_edges(self.graph.edge_count() / SLACK);
     }
 
     /// Links what changes touch and says how the entries around them are now.
@@ -145,11 +160,11 @@ impl MeshGraph {
     // What objects say.
 
     fn node(&mut self, key: &Key) -> NodeIndex {
-        if let Some(node) = self.nodes.get(key) {
-            return *node;
+        if let Some(node) = self.names.get(key, &self.graph) {
+            return node;
         }
         let node = self.graph.add_node(Node { key: key.clone(), resource: None, route: None });
-        self.nodes.insert(key.clone(), node);
+        self.names.insert(node, &self.graph);
         node
     }
 
@@ -158,7 +173,7 @@ impl MeshGraph {
     }
 
     fn resource_of(&self, key: &Key) -> Option<&Arc<Resource>> {
-        self.resource(*self.nodes.get(key)?)
+        self.resource(self.names.get(key, &self.graph)?)
     }
 
     fn event_type(&self, node: NodeIndex) -> Option<&EventType> {
@@ -195,6 +210,8 @@ impl MeshGraph {
             self.graph.add_edge(node, target, edge);
         }
         if let Some(node) = self.graph.node_weight_mut(node) {
+            // The name that came with the new state is as good as the old one, which nobody else may hold any more.
+            node.key = resource.as_ref().map_or_else(|| node.key.clone(), |it| it.key.clone());
             node.resource = resource;
         }
         self.index(node, true);
@@ -222,11 +239,9 @@ impl MeshGraph {
     /// Removes a node that is not there and that nobody speaks of.
     fn forget_unspoken(&mut self, node: NodeIndex) {
         let unspoken = self.graph.neighbors_undirected(node).next().is_none();
-        if unspoken
-            && self.resource(node).is_none()
-            && let Some(node) = self.graph.remove_node(node)
-        {
-            self.nodes.remove(&node.key);
+        if unspoken && self.resource(node).is_none() {
+            self.names.remove(node, &self.graph);
+            self.graph.remove_node(node);
         }
     }
 

@@ -35,13 +35,16 @@ impl MeshGraph {
             self.set_passes(*node, Outgoing, self.passing(*node));
             touched.entries.extend(self.passed_by(*node));
         }
-        let mut on_conduit: HashMap<NodeIndex, Listeners> = HashMap::new();
-        for node in &touched.types {
-            let conduit = self.beyond(*node, Outgoing, Edge::Refers).next();
-            let listeners = conduit.map(|it| &*on_conduit.entry(it).or_insert_with(|| self.listeners(it)));
-            let passed_by = |it| listeners.map(|listeners| listeners.passed_by(it));
-            let wanted = self.event_type(*node).and_then(passed_by).unwrap_or_default();
-            self.set_passes(*node, Incoming, wanted);
+        let conduit_of = |node: &NodeIndex| (self.beyond(*node, Outgoing, Edge::Refers).next(), *node);
+        let mut types: Vec<_> = touched.types.iter().map(conduit_of).collect();
+        types.sort_unstable();
+        for on_one in types.chunk_by(|(a, _), (b, _)| a == b) {
+            let listeners = on_one.first().and_then(|(conduit, _)| Some(self.listeners((*conduit)?)));
+            for (_, node) in on_one {
+                let passed_by = |it| listeners.as_ref().map(|listeners| listeners.passed_by(it));
+                let wanted = self.event_type(*node).and_then(passed_by).unwrap_or_default();
+                self.set_passes(*node, Incoming, wanted);
+            }
         }
         touched.entries.extend(&touched.types);
         touched.entries.into_iter().filter_map(|node| self.entry(node)).collect()
