@@ -134,20 +134,22 @@ impl Snapshot {
     /// The snapshot after some entries changed (`None`: gone). All other shards are shared with this one.
     #[must_use]
     pub fn next(&self, changes: Entries, complete: bool) -> Self {
-        let mut changes = changes.into_iter().filter(|(key, entry)| self.get(key) != entry.as_ref()).peekable();
+        let mut by_shard: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+        for (key, entry) in changes {
+            if self.get(&key) != entry.as_ref() {
+                by_shard.entry(self.shard_of(&key)).or_default().push((key, entry));
+            }
+        }
         let mut next =
             Self { revision: self.revision + 1, complete, shards: Vec::with_capacity(self.shards.len() + 1) };
         let mut loose = Vec::new();
         for n in 0..self.shards.len().max(1) {
             let old = self.shards.get(n);
-            let next_shard = self.shards.get(n + 1).and_then(|it| it.entries.first());
-            let is_before = |key: &Key| next_shard.is_none_or(|it| *key < it.resource.key);
-            let changes: Vec<_> = std::iter::from_fn(|| changes.next_if(|(key, _)| is_before(key))).collect();
-            if changes.is_empty() {
+            let Some(changes) = by_shard.remove(&n) else {
                 next.cut(std::mem::take(&mut loose));
                 next.shards.extend(old.cloned());
                 continue;
-            }
+            };
             let merged = merge(old.map_or(&[], |shard| &shard.entries), changes);
             // A shard that lost its first entry goes on where the one before it ends.
             let continues = merged.first().is_some_and(|entry| !begins_shard(&entry.resource.key));

@@ -87,9 +87,10 @@ impl Converter {
         let backstage_id = labels.get(&self.backstage_label).filter(|id| !id.is_empty()).cloned();
         let annotations = pairs(&metadata, "annotations", shared, |name| name != LAST_APPLIED);
         let uid = Uid::from(&*metadata.filled("uid").unwrap_or_default());
-        let key = match reading.is_referred_to() {
-            true => shared.key(of, &place.namespace, &name),
-            false => Arc::new(ObjectRef::new(of.clone(), place.namespace, name)),
+        let key = if reading.is_referred_to() {
+            shared.key(of, &place.namespace, &name)
+        } else {
+            Arc::new(ObjectRef::new(of.clone(), place.namespace, name))
         };
         Ok(Resource { key, uid, labels, annotations, backstage_id, role, flaws: findings.flaws(value).into() })
     }

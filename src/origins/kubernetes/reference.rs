@@ -21,13 +21,13 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// What an object here calls another.
-    fn key(&self, of: GroupKind, namespace: Option<&str>, name: &str) -> Key {
+    fn key(&self, of: &GroupKind, namespace: Option<&str>, name: &str) -> Key {
         let namespace = namespace.map_or_else(|| self.namespace.clone(), |it| self.shared.text(it));
-        self.shared.key(&of, &namespace, name)
+        self.shared.key(of, &namespace, name)
     }
 
     pub fn broker(&self, namespace: Option<&str>, name: &str) -> Key {
-        self.key(self.shared.kind(EVENTING, "Broker"), namespace, name)
+        self.key(&self.shared.kind(EVENTING, "Broker"), namespace, name)
     }
 }
 
@@ -39,5 +39,5 @@ pub fn reference(field: &Field<'_>, place: &Place<'_>) -> Option<Key> {
         Some(version) => place.shared.kind(group_of(&version), &kind),
         None => place.shared.kind(&field.filled("group")?, &kind),
     };
-    Some(place.key(of, field.filled("namespace").as_deref(), &name))
+    Some(place.key(&of, field.filled("namespace").as_deref(), &name))
 }
