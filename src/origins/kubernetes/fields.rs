@@ -173,3 +173,34 @@ fn what(value: &Value) -> &'static str {
         Value::Object(_) => "an object",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_flaw_names_its_field() {
+        let object = json!({ "spec": { "list": [[], { "a.b": [1, { "c": true }] }] }, "twin": { "c": true } });
+        let findings = Findings::default();
+        let root = Field::root(&object, &findings);
+        let list = root.at(&["spec", "list"]).expect("it is there").items();
+        let inner = list[1].entries()[0].1.items();
+        inner[1].get("c").expect("it is there").flawed("first");
+        root.flawed("second");
+        list[0].flawed("third");
+        inner[0].flawed("fourth");
+        inner[0].flawed("fifth");
+        let flaws = findings.flaws(&object);
+        let told: Vec<_> = flaws.iter().map(|it| format!("{}: {}", it.field, it.problem)).collect();
+        let expected = [
+            "spec.list[1].a.b[1].c: first",
+            ": second",
+            "spec.list[0]: third",
+            "spec.list[1].a.b[0]: fourth",
+            "spec.list[1].a.b[0]: fifth",
+        ];
+        assert_eq!(told, expected);
+    }
+}
