@@ -136,27 +136,27 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
 
 /// Where the facts come from, ready to run.
 enum Origin {
-    Manifests(Manifests),
-    Cluster(kubernetes::server::Server, Converter),
+    Manifests(Box<Manifests>),
+    Cluster(Box<kubernetes::server::Server>, Converter),
 }
 
 impl Origin {
     async fn new(config: config::Origin) -> Result<Self, ConfigError> {
         match config {
-            config::Origin::Manifests(options) => Ok(Self::Manifests(Manifests::new(options))),
+            config::Origin::Manifests(options) => Ok(Self::Manifests(Box::new(Manifests::new(options)))),
             config::Origin::Cluster { connection, converter } => {
                 let server = connected(&connection).await?;
                 info!(server = %server.url(), "Reading the cluster at {}", server.url());
                 warn!("Every token of the tokens file opens all that this service may read of the cluster");
-                Ok(Self::Cluster(server, converter))
+                Ok(Self::Cluster(Box::new(server), converter))
             }
         }
     }
 
     async fn run(self, feed: Feed) -> Result<(), Closed> {
         match self {
-            Self::Manifests(manifests) => manifests::run(manifests, feed).await,
-            Self::Cluster(server, converter) => kubernetes::cluster::run(server, converter, feed).await,
+            Self::Manifests(manifests) => manifests::run(*manifests, feed).await,
+            Self::Cluster(server, converter) => kubernetes::cluster::run(*server, converter, feed).await,
         }
     }
 }

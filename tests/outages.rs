@@ -26,38 +26,39 @@ const GENERIC: &str = "strands.queues.example.com";
 fn round(n: usize) -> Vec<Value> {
     let reference = |broker: &str| json!({"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": broker});
     let service = |name: &str, id: &str| {
-        object("v1", "Service", name, json!({"backstage.io/kubernetes-id": id}), json!({"ports": [{"port": 80}]}))
+        let labels = json!({"backstage.io/kubernetes-id": id});
+        object("v1", "Service", name, &labels, &json!({"ports": [{"port": 80}]}))
     };
     let trigger = |name: &str, broker: &str, service: &str| {
         let subscriber = json!({"ref": {"apiVersion": "v1", "kind": "Service", "name": service}});
-        plain("eventing.knative.dev/v1", "Trigger", name, json!({"broker": broker, "subscriber": subscriber}))
+        plain("eventing.knative.dev/v1", "Trigger", name, &json!({"broker": broker, "subscriber": subscriber}))
     };
     let event_type = |name: &str, broker: &str| {
         let spec = json!({"type": format!("t.{name}"), "reference": reference(broker)});
-        plain("eventing.knative.dev/v1beta2", "EventType", name, spec)
+        plain("eventing.knative.dev/v1beta2", "EventType", name, &spec)
     };
     vec![
-        plain("eventing.knative.dev/v1", "Broker", "stays", json!({})),
-        plain("eventing.knative.dev/v1", "Broker", &format!("broker-{n}"), json!({})),
+        plain("eventing.knative.dev/v1", "Broker", "stays", &json!({})),
+        plain("eventing.knative.dev/v1", "Broker", &format!("broker-{n}"), &json!({})),
         event_type("consumed", "stays"),
         event_type(&format!("type-{n}"), "nowhere"),
-        plain("eventing.knative.dev/v1", "Broker", "labels", json!({})),
+        plain("eventing.knative.dev/v1", "Broker", "labels", &json!({})),
         event_type("labeled", "labels"),
         trigger("labeled", "labels", "labeled"),
         service("labeled", &format!("label-{n}")),
         service("even", "even"),
         service("odd", "odd"),
         trigger(&format!("consumer-{n}"), "stays", if n.is_multiple_of(2) { "even" } else { "odd" }),
-        plain("sources.knative.dev/v1", "PingSource", &format!("source-{n}"), json!({"sink": {"uri": "http://x"}})),
-        plain("queues.example.com/v1", "Strand", &format!("strand-{n}"), json!({})),
+        plain("sources.knative.dev/v1", "PingSource", &format!("source-{n}"), &json!({"sink": {"uri": "http://x"}})),
+        plain("queues.example.com/v1", "Strand", &format!("strand-{n}"), &json!({})),
     ]
 }
 
-fn plain(api_version: &str, kind: &str, name: &str, spec: Value) -> Value {
-    object(api_version, kind, name, json!({}), spec)
+fn plain(api_version: &str, kind: &str, name: &str, spec: &Value) -> Value {
+    object(api_version, kind, name, &json!({}), spec)
 }
 
-fn object(api_version: &str, kind: &str, name: &str, labels: Value, spec: Value) -> Value {
+fn object(api_version: &str, kind: &str, name: &str, labels: &Value, spec: &Value) -> Value {
     let metadata = json!({"namespace": "shop", "name": name, "labels": labels});
     json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec})
 }
@@ -88,12 +89,12 @@ impl Parts {
             found.map(|it| it.consumed_by.iter().map(ToString::to_string).collect()).unwrap_or_default()
         };
         Self(vec![
-            ("brokers", mesh.brokers.iter().map(|it| it.meta.name.to_string()).collect()),
-            ("types", mesh.event_types.iter().map(|it| it.meta.name.to_string()).collect()),
+            ("brokers", mesh.brokers.iter().map(|it| it.meta.name.clone()).collect()),
+            ("types", mesh.event_types.iter().map(|it| it.meta.name.clone()).collect()),
             ("consumers", consumers("consumed")),
             ("labels", consumers("labeled")),
-            ("sources", mesh.sources.iter().map(|it| it.meta.name.to_string()).collect()),
-            ("strands", mesh.subscribables.iter().map(|it| it.meta.name.to_string()).collect()),
+            ("sources", mesh.sources.iter().map(|it| it.meta.name.clone()).collect()),
+            ("strands", mesh.subscribables.iter().map(|it| it.meta.name.clone()).collect()),
         ])
     }
 }
@@ -423,7 +424,7 @@ async fn objects_may_be_huge_or_garbage() {
     world.poller.trust(false);
     let schema = "x".repeat(1_400_000);
     let spec = json!({"type": "t.huge", "schemaData": schema, "description": "huge"});
-    let huge = plain("eventing.knative.dev/v1beta2", "EventType", "huge", spec);
+    let huge = plain("eventing.knative.dev/v1beta2", "EventType", "huge", &spec);
     world.cluster.apply(&huge).await;
     eventually("the huge object", async || {
         let mesh = world.service.mesh();
@@ -434,7 +435,7 @@ async fn objects_may_be_huge_or_garbage() {
     world.cluster.delete(&huge).await;
     for (n, spec) in [json!("text"), json!(7), json!([[]]), json!({"sink": [], "x": {"ref": null}})].iter().enumerate()
     {
-        let mut garbage = plain("queues.example.com/v1", "Strand", &format!("garbage-{n}"), spec.clone());
+        let mut garbage = plain("queues.example.com/v1", "Strand", &format!("garbage-{n}"), spec);
         garbage["status"] = json!({"channel": 7, "ceAttributes": {"type": []}});
         garbage["metadata"]["ownerReferences"] =
             json!([{"apiVersion": "x/v1/y/z", "kind": "Channel", "name": "../..", "uid": "u"}]);

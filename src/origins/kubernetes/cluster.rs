@@ -28,7 +28,7 @@ use super::reflect::{Backoff, Object, Report};
 use super::server::{Failure, Server};
 use crate::index::status::{KindStatus, State, Status};
 use crate::index::{Batch, Closed, Feed};
-use crate::mesh::{GroupKind, Key, Resource, Update};
+use crate::mesh::{GroupKind, Key, Resource, Uid, Update};
 
 /// How many reports may wait before readers have to.
 const WAITING: usize = 1024;
@@ -50,7 +50,7 @@ pub async fn run(server: Server, converter: Converter, feed: Feed) -> Result<(),
     let (wake, woken) = watch::channel(());
     let heartbeat = Heartbeat::start(server.with_own_connections().unwrap_or_else(|_| server.clone()), wake);
     let mut away = heartbeat.away_since.clone();
-    let label = converter.backstage_label.clone();
+    let label = converter.backstage_label().to_owned();
     let readers = Readers::new(server, Arc::new(converter), tell, woken);
     let mut cluster = Cluster::new(readers, label, answer);
     let mut ticks = tokio::time::interval(TICK);
@@ -112,7 +112,7 @@ struct Question {
 impl Cluster {
     fn new(mut readers: Readers, label: String, answer: mpsc::Sender<Answer>) -> Self {
         let scope = Some(Scope::all(definitions_endpoint()));
-        let of_definitions = Kind::new(Wanted { scope, uid: "".into(), defined: true }, &mut readers);
+        let of_definitions = Kind::new(Wanted { scope, uid: Uid::from(""), defined: true }, &mut readers);
         Self {
             readers,
             of_definitions,

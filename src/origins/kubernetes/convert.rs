@@ -49,6 +49,11 @@ impl Converter {
         Self { backstage_label: backstage_label.into(), shared: Arc::default() }
     }
 
+    /// The label that holds the Backstage id.
+    pub fn backstage_label(&self) -> &str {
+        &self.backstage_label
+    }
+
     /// Reads one object, which says its kind.
     ///
     /// # Errors

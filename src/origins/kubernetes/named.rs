@@ -109,7 +109,7 @@ mod tests {
 
     fn trigger(name: &str, subscriber: Option<&str>) -> Resource {
         let subscriber = subscriber.map(|kind| json!({"ref": {"apiVersion": "apps/v1", "kind": kind, "name": "x"}}));
-        let converter = Converter { backstage_label: "id".into() };
+        let converter = Converter::new("id");
         let object = json!({
             "apiVersion": "eventing.knative.dev/v1", "kind": "Trigger",
             "metadata": {"name": name, "namespace": "n"}, "spec": {"subscriber": subscriber},

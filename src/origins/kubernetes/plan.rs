@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::kinds::{is_core, known_kinds};
 use super::list::Scope;
 use super::server::Form;
-use crate::mesh::{GroupKind, Key, Resource};
+use crate::mesh::{GroupKind, Key, Resource, Uid};
 
 /// A definition, and where the objects of its kind are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Wanted {
     /// `None`: that has to be asked, or it is nowhere.
     pub scope: Option<Scope>,
     /// What is read again when it changes, though it is served at the same place: the identity of the definition.
-    pub uid: Arc<str>,
+    pub uid: Uid,
     pub defined: bool,
 }
 
@@ -63,7 +63,7 @@ pub fn plan<'a>(
         Definitions::Refused => {
             for of in known_kinds() {
                 let scope = found(&of).map(Scope::all);
-                wanted.insert(of, Wanted { scope, uid: "".into(), defined: true });
+                wanted.insert(of, Wanted { scope, uid: Uid::from(""), defined: true });
             }
         }
     }
@@ -71,7 +71,7 @@ pub fn plan<'a>(
     for of in named.filter(|it| !it.kind.is_empty()).collect::<BTreeSet<_>>() {
         let endpoint = defined.get(of).map(|it| (*it).clone()).or_else(|| found(of));
         let labeled = |endpoint| Scope { endpoint, form: Form::Metadata, label: Some(label.to_owned()) };
-        let only_named = || Wanted { scope: endpoint.map(labeled), uid: "".into(), defined: false };
+        let only_named = || Wanted { scope: endpoint.map(labeled), uid: Uid::from(""), defined: false };
         wanted.entry(of.clone()).or_insert_with(only_named);
     }
     wanted
