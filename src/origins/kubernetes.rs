@@ -3,6 +3,7 @@
 //! Reading is pure and shared with manifests: `kinds`, `convert` and what they use. A live cluster is read by [`cluster`],
 //! which decides from definitions and subscribers what to read (`plan`) and runs a `reflect`or for each kind.
 
+mod backoff;
 pub mod cluster;
 pub mod convert;
 pub mod discover;

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use self::heartbeat::Heartbeat;
 use self::kind::{Kind, Readers};
+use super::backoff::Backoff;
 use super::convert::Converter;
 use super::discover::discover;
 use super::endpoint::Endpoint;
@@ -24,7 +25,7 @@ use super::kinds::{definition_kind, definitions_endpoint, known_definitions};
 use super::list::Scope;
 use super::named::Named;
 use super::plan::{Defined, Definitions, Discovered, Wanted, plan};
-use super::reflect::{Backoff, Object, Report};
+use super::reflect::{Object, Report};
 use super::server::{Failure, Server};
 use crate::index::status::{KindStatus, State, Status};
 use crate::index::{Batch, Closed, Feed};

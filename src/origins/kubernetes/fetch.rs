@@ -8,9 +8,10 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::backoff::Backoff;
 use super::convert::Converter;
 use super::list::{Scope, current_version};
-use super::reflect::{Backoff, Object, Report, Teller, Unwanted, read, sleep};
+use super::reflect::{Object, Report, Teller, Unwanted, read};
 use super::server::{Failure, Server};
 use crate::mesh::Key;
 
@@ -54,9 +55,8 @@ impl Fetcher {
                     }
                 }
                 Err(failure) => {
-                    let (wait, may_be_woken) = (backoff.next(Some(&failure)), failure.retry_after().is_none());
-                    self.teller.tell(Report::Failed(failure)).await?;
-                    sleep(wait, may_be_woken, &mut self.woken).await;
+                    self.teller.tell(Report::Failed(failure.clone())).await?;
+                    backoff.wait(Some(&failure), &mut self.woken).await;
                 }
             }
             if current_version(&self.server, &self.scope).await.is_ok() {

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::backoff::{Backoff, random};
 use super::convert::{Converter, Rejection};
 use super::endpoint::{Endpoint, endpoint_of};
 use super::kinds::Reading;
@@ -152,13 +153,12 @@ impl Reflector {
             if let Some(failure) = failure {
                 debug!(kind = %self.scope.endpoint.of, %failure, "Reading {}: {failure}", self.scope.endpoint.of);
                 position = position.filter(|_| keeps_position(&failure));
-                let (wait, may_be_woken) = (backoff.next(Some(&failure)), failure.retry_after().is_none());
-                if self.teller.tell(Report::Failed(failure)).await.is_err() {
+                if self.teller.tell(Report::Failed(failure.clone())).await.is_err() {
                     return Unwanted;
                 }
-                sleep(wait, may_be_woken, &mut woken).await;
+                backoff.wait(Some(&failure), &mut woken).await;
             } else {
-                sleep(backoff.next(None), true, &mut woken).await;
+                backoff.wait(None, &mut woken).await;
             }
         }
     }
@@ -236,32 +236,6 @@ fn keeps_position(failure: &Failure) -> bool {
     }
 }
 
-/// How long to wait before trying again.
-#[derive(Debug, Default)]
-pub struct Backoff {
-    failures: u32,
-}
-
-impl Backoff {
-    const FIRST: Duration = Duration::from_millis(100);
-    const LAST: Duration = Duration::from_secs(3);
-    /// What is refused is so until somebody changes it.
-    const LAST_OF_REFUSALS: Duration = Duration::from_secs(10);
-
-    /// Twice as long each time, and at least as long as asked for. Only half of it is certain, so that those who failed
-    /// together do not come back together.
-    pub fn next(&mut self, failure: Option<&Failure>) -> Duration {
-        let last = match failure {
-            Some(Failure::Refused(_) | Failure::Absent) => Self::LAST_OF_REFUSALS,
-            _ => Self::LAST,
-        };
-        let wait = Self::FIRST.saturating_mul(1 << self.failures.min(10)).min(last);
-        self.failures += 1;
-        let share = u32::try_from(random() % 512).unwrap_or_default();
-        (wait / 2 + wait / 2 * share / 512).max(failure.and_then(Failure::retry_after).unwrap_or_default())
-    }
-}
-
 /// Waits until the server is back and what it was asked before has shown no sign of life since.
 async fn is_given_up(pulse: &Pulse, woken: &mut watch::Receiver<()>) {
     loop {
@@ -274,19 +248,4 @@ async fn is_given_up(pulse: &Pulse, woken: &mut watch::Receiver<()>) {
             return;
         }
     }
-}
-
-/// Waits; not to the end where being woken is a reason to try again.
-pub async fn sleep(wait: Duration, may_be_woken: bool, woken: &mut watch::Receiver<()>) {
-    let over = tokio::time::sleep(wait);
-    if may_be_woken {
-        tokio::select! { () = over => (), Ok(()) = woken.changed() => () }
-    } else {
-        over.await;
-    }
-}
-
-/// Where the system has no random numbers, everybody waits alike.
-fn random() -> u64 {
-    getrandom::u64().unwrap_or_default()
 }
