@@ -9,10 +9,11 @@ mod kind;
 
 use std::collections::BTreeMap;
 use std::mem::take;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
 use self::heartbeat::Heartbeat;
@@ -37,6 +38,10 @@ const WAITING: usize = 1024;
 const TICK: Duration = Duration::from_secs(5);
 /// How many ticks to look away from what is not served.
 const LOOK_AGAIN: u32 = 6;
+/// How many kinds to look for then.
+const LOOK_AT_ONCE: usize = 16;
+/// How many kinds are asked for at a time.
+const ASK_AT_ONCE: usize = 4;
 
 /// What discovery found out of a kind.
 type Answer = (GroupKind, Result<Option<Endpoint>, Failure>);
@@ -101,6 +106,10 @@ struct Cluster {
     was_complete: bool,
     began: Instant,
     ticks: u32,
+    /// Who may ask where a kind is served.
+    turns: Arc<Semaphore>,
+    /// The last one that was looked for again.
+    looked_for: Option<GroupKind>,
 }
 
 /// Where is this kind served?
@@ -131,6 +140,8 @@ impl Cluster {
             was_complete: false,
             began: Instant::now(),
             ticks: 0,
+            turns: Arc::new(Semaphore::new(ASK_AT_ONCE)),
+            looked_for: None,
         }
     }
 
@@ -158,11 +169,10 @@ impl Cluster {
             Report::Failed(Failure::Refused(_)) if kind.may_be_asked_by_name() => {
                 kind.ask_by_name(self.named.of_kind(of), &mut self.readers);
             }
-            Report::Failed(Failure::Absent) => {
-                // Where it was discovered, it may be served in another version now.
-                if self.discovered.remove(of).is_some() {
-                    self.is_plan_old = true;
-                }
+            Report::Failed(Failure::Absent) if self.discovered.contains_key(of) => {
+                // It may be served in another version now, or not any more.
+                let of = of.clone();
+                self.ask(of);
             }
             Report::MayBeListed => kind.stop_asking_by_name(&mut self.readers),
             Report::Progress(_) | Report::Heard | Report::Failed(_) | Report::LeftOut(_) => (),
@@ -207,17 +217,20 @@ impl Cluster {
     }
 
     fn on_discovered(&mut self, of: GroupKind, answer: Result<Option<Endpoint>, Failure>) {
+        let Some(question) = self.asked.get_mut(&of) else { return };
         match answer {
             Ok(endpoint) => {
                 self.asked.remove(&of);
+                if endpoint.is_none() && self.kinds.get_mut(&of).is_some_and(Kind::forget) {
+                    self.updates.push(Update::Replace(of.clone(), vec![]));
+                }
                 self.discovered.insert(of, endpoint);
             }
             Err(failure) => {
-                let Some(question) = self.asked.get_mut(&of) else { return };
                 warn!(kind = %of, %failure, "Where {of} is served cannot be found out: {failure}");
                 let wait = question.backoff.next(Some(&failure));
                 question.failure = Some(failure);
-                self.ask(of, wait);
+                self.discover(of, wait);
             }
         }
         (self.is_plan_old, self.is_status_old) = (true, true);
@@ -242,11 +255,7 @@ impl Cluster {
             }
         }
         if self.ticks.is_multiple_of(LOOK_AGAIN) {
-            let unserved = self.discovered.iter().filter(|(_, endpoint)| endpoint.is_none());
-            let unserved: Vec<_> = unserved.map(|(of, _)| of.clone()).collect();
-            for of in unserved {
-                self.ask(of, Duration::ZERO);
-            }
+            self.look_again();
         }
     }
 
@@ -268,9 +277,8 @@ impl Cluster {
     }
 
     fn want(&mut self, of: GroupKind, wanted: Wanted) {
-        if wanted.scope.is_none() && !self.discovered.contains_key(&of) && !self.asked.contains_key(&of) {
-            self.asked.insert(of.clone(), Question::default());
-            self.ask(of.clone(), Duration::ZERO);
+        if wanted.scope.is_none() && !self.discovered.contains_key(&of) {
+            self.ask(of.clone());
         }
         let Some(kind) = self.kinds.get_mut(&of) else {
             self.kinds.insert(of, Kind::new(wanted, &mut self.readers));
@@ -290,11 +298,33 @@ impl Cluster {
         self.updates.push(Update::Replace(of, vec![]));
     }
 
-    /// Finds out where a kind is served, after a while.
-    fn ask(&self, of: GroupKind, wait: Duration) {
-        let (server, answer) = (self.readers.server().clone(), self.answer.clone());
+    /// What was not served may be served by now. A few are looked for at a time, one after the other: anybody can name
+    /// kinds that do not exist.
+    fn look_again(&mut self) {
+        let last = self.looked_for.take();
+        let after = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.discovered.range((after, Bound::Unbounded)).filter(|(_, endpoint)| endpoint.is_none());
+        let next: Vec<_> = next.map(|(of, _)| of.clone()).take(LOOK_AT_ONCE).collect();
+        self.looked_for = next.last().cloned();
+        for of in next {
+            self.ask(of);
+        }
+    }
+
+    /// Finds out where a kind is served, unless that is under way.
+    fn ask(&mut self, of: GroupKind) {
+        if !self.asked.contains_key(&of) {
+            self.asked.insert(of.clone(), Question::default());
+            self.discover(of, Duration::ZERO);
+        }
+    }
+
+    fn discover(&self, of: GroupKind, wait: Duration) {
+        let (server, answer, turns) = (self.readers.server().clone(), self.answer.clone(), self.turns.clone());
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
+            // Nobody closes it.
+            let _turn = turns.acquire().await;
             let found = discover(&server, &of).await;
             // Without anybody who wants to know, there is nothing to tell.
             let _ = answer.send((of, found)).await;
@@ -316,10 +346,12 @@ impl Cluster {
         if kind.is_placed() {
             return kind.state(of);
         }
-        match (self.asked.get(of).and_then(|it| it.failure.as_ref()), self.discovered.get(of)) {
-            (Some(failure), _) => State::Missing { why: failure.to_string().into() },
-            (None, Some(_)) => State::LeftOut { why: "the API server does not serve it".into() },
-            (None, None) => State::Listing { seen: 0, expected: None },
+        if self.discovered.contains_key(of) {
+            return State::LeftOut { why: "the API server does not serve it".into() };
+        }
+        match self.asked.get(of).and_then(|it| it.failure.as_ref()) {
+            Some(failure) => State::Missing { why: failure.to_string().into() },
+            None => State::Listing { seen: 0, expected: None },
         }
     }
 

@@ -81,3 +81,90 @@ fn defined_endpoints(definitions: &Definitions) -> BTreeMap<&GroupKind, &Endpoin
     let Definitions::Read(definitions) = definitions else { return BTreeMap::new() };
     definitions.values().filter_map(|it| it.endpoint.as_ref()).map(|it| (&it.of, it)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::convert::Converter;
+    use super::super::reflect::{Object, read};
+    use super::*;
+    use crate::origins::kubernetes::kinds::definitions_endpoint;
+
+    #[test]
+    fn what_is_read_is_decided_by_definitions_and_names() {
+        let known = [
+            definition("Broker", "eventing.knative.dev", &json!({})),
+            definition("Hose", "x.io", &json!({"messaging.knative.dev/subscribable": "true"})),
+            definition("Tap", "x.io", &json!({"duck.knative.dev/source": "true"})),
+            definition("Off", "x.io", &json!({"duck.knative.dev/source": "false"})),
+            definition("Robot", "x.io", &json!({})),
+        ];
+        let read = || Definitions::Read(known.iter().cloned().collect());
+        let cases = [
+            ("nothing is known yet", Definitions::Awaited, vec!["Service"], ""),
+            (
+                "definitions say what is read whole",
+                read(),
+                vec![],
+                "Broker.eventing.knative.dev v1; Hose.x.io v1; Tap.x.io v1",
+            ),
+            (
+                "of what is only named, that which has the label is read, wherever that is found out",
+                read(),
+                vec!["Robot.x.io", "Tap.x.io", "Service", "Deployment.apps", "Ghost.x.io"],
+                "Broker.eventing.knative.dev v1; Deployment.apps ?; Ghost.x.io ?; Hose.x.io v1; Robot.x.io v1 label=id; \
+                 Service v7 label=id; Tap.x.io v1",
+            ),
+        ];
+        let service = endpoint(&of("Service"), "v7");
+        let discovered = Discovered::from([(of("Service"), Some(service)), (of("Ghost.x.io"), None)]);
+        for (what, definitions, named, expected) in cases {
+            let named: Vec<_> = named.into_iter().map(of).collect();
+            let plan = plan(&definitions, named.iter(), &discovered, "id");
+            let mut told: Vec<_> = plan.iter().map(|(of, wanted)| format!("{of} {}", tell(wanted))).collect();
+            told.sort();
+            assert_eq!(told.join("; "), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn without_definitions_all_known_kinds_are_looked_for() {
+        let channel = of("Channel.messaging.knative.dev");
+        let discovered = Discovered::from([(channel.clone(), Some(endpoint(&channel, "v1")))]);
+        let plan = plan(&Definitions::Refused, [].iter(), &discovered, "id");
+        assert_eq!(plan.len(), known_kinds().len());
+        let placed: Vec<_> =
+            plan.iter().filter(|(_, wanted)| wanted.scope.is_some()).map(|(of, _)| of.clone()).collect();
+        assert_eq!(placed, [channel]);
+    }
+
+    fn tell(wanted: &Wanted) -> String {
+        let Some(Scope { endpoint, form, label }) = &wanted.scope else { return "?".into() };
+        assert_eq!(*form == Form::Metadata, label.is_some());
+        format!("{}{}", endpoint.version, label.as_ref().map(|it| format!(" label={it}")).unwrap_or_default())
+    }
+
+    fn of(text: &str) -> GroupKind {
+        let (kind, group) = text.split_once('.').unwrap_or((text, ""));
+        GroupKind::new(group, kind)
+    }
+
+    fn endpoint(of: &GroupKind, version: &str) -> Endpoint {
+        Endpoint { of: of.clone(), version: version.into(), plural: "things".into(), namespaced: true }
+    }
+
+    fn definition(kind: &str, group: &str, labels: &Value) -> (Key, Defined) {
+        let object = json!({
+            "metadata": {"name": format!("{kind}.{group}"), "labels": labels},
+            "spec": {
+                "group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": "things"},
+                "versions": [{"name": "v1", "served": true, "storage": true}],
+            },
+            "status": {"conditions": [{"type": "Established", "status": "True"}]},
+        });
+        let scope = Scope::all(definitions_endpoint());
+        let Object { resource, endpoint } = read(&Converter::new("id"), &scope, &object).unwrap();
+        (resource.key.clone(), Defined { resource, endpoint: endpoint.map(|it| *it) })
+    }
+}

@@ -134,6 +134,11 @@ impl Kind {
         self.reader.is_some()
     }
 
+    /// It is not served any more. Says whether something of it was known.
+    pub fn forget(&mut self) -> bool {
+        std::mem::take(&mut self.was_listed)
+    }
+
     pub fn is_defined(&self) -> bool {
         self.wanted.defined
     }
