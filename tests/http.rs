@@ -4,6 +4,7 @@ mod support;
 
 use std::io::Read as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -14,8 +15,9 @@ use eventmesh_catalog::api::edge::{Edge, MAX_BODY, MAX_HEADERS, MAX_URI};
 use eventmesh_catalog::api::error::Problem;
 use eventmesh_catalog::api::render::Bodies;
 use eventmesh_catalog::api::{self, Api};
+use eventmesh_catalog::index::status::{KindStatus, State, Status};
 use eventmesh_catalog::index::{self, Batch};
-use eventmesh_catalog::mesh::{Grant, Update};
+use eventmesh_catalog::mesh::{Grant, GroupKind, Update};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
@@ -226,6 +228,43 @@ async fn nothing_is_answered_before_the_catalog_is_complete() {
     assert_eq!(answer.header("retry-after"), "2");
     answer.problem();
     service.apply(SHOP).await;
+    service.get(MESH, &[]).await.mesh();
+}
+
+#[tokio::test]
+async fn who_waits_is_told_for_what_but_not_whom_others_name() {
+    let service = Service::empty();
+    let kind = |of: GroupKind, defined, state| KindStatus { of, defined, state };
+    let waiting = State::Missing { why: "secret reasons".into() };
+    let kinds = vec![
+        kind(GroupKind::new("eventing.knative.dev", "Broker"), true, State::Live),
+        kind(GroupKind::new("eventing.knative.dev", "Trigger"), true, State::Listing { seen: 7, expected: Some(9) }),
+        kind(GroupKind::new("hidden.example.com", "Robot"), false, waiting),
+    ];
+    service.feed.report(Status { kinds, ..Status::default() });
+    let problem = service.get(MESH, &[]).await.problem();
+    let told = "1 of 3 kinds read, waiting for Trigger.eventing.knative.dev, kinds of subscribers;";
+    assert!(problem.detail.contains(told), "{}", problem.detail);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_old_says_so_and_one_that_is_too_old_is_none() {
+    let service = Service::with(SHOP).await;
+    assert!(!service.get(MESH, &[]).await.headers.contains_key("eventmesh-stale-seconds"));
+    let tag = service.get(MESH, &[]).await.header("etag").to_owned();
+    let old =
+        |seconds| Status { stale_since: Instant::now().checked_sub(Duration::from_secs(seconds)), ..Status::default() };
+    service.feed.report(old(90));
+    for (headers, status) in [(vec![], StatusCode::OK), (vec![("if-none-match", &*tag)], StatusCode::NOT_MODIFIED)] {
+        let answer = service.get(MESH, &headers).await;
+        assert_eq!((answer.status, answer.header("eventmesh-stale-seconds")), (status, "90"));
+    }
+    service.feed.report(old(3601));
+    let answer = service.get(MESH, &[]).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header("retry-after"), "2");
+    assert!(answer.problem().detail.contains("was last up to date 3601 s ago"));
+    service.feed.report(Status::default());
     service.get(MESH, &[]).await.mesh();
 }
 
