@@ -147,7 +147,9 @@ impl Origin {
             config::Origin::Cluster { connection, converter } => {
                 let server = connected(&connection).await?;
                 info!(server = %server.url(), "Reading the cluster at {}", server.url());
-                warn!("Every token of the tokens file opens all that this service may read of the cluster");
+                warn!(
+                    "Tokens are not held to the rights of the cluster: each opens all that this service may read, within its namespaces"
+                );
                 Ok(Self::Cluster(Box::new(server), converter))
             }
         }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
-use self::heartbeat::Heartbeat;
+use self::heartbeat::{Beat, Heartbeat};
 use self::kind::{Kind, Readers};
 use super::backoff::Backoff;
 use super::convert::Converter;
@@ -55,7 +55,7 @@ pub async fn run(server: Server, converter: Converter, feed: Feed) -> Result<(),
     let (answer, mut answers) = mpsc::channel(WAITING);
     let (wake, woken) = watch::channel(());
     let heartbeat = Heartbeat::start(server.with_own_connections().unwrap_or_else(|_| server.clone()), wake);
-    let mut away = heartbeat.away_since.clone();
+    let mut beats = heartbeat.beats.clone();
     let label = converter.backstage_label().to_owned();
     let readers = Readers::new(server, Arc::new(converter), tell, woken);
     let mut cluster = Cluster::new(readers, label, answer);
@@ -70,7 +70,7 @@ pub async fn run(server: Server, converter: Converter, feed: Feed) -> Result<(),
                 }
             }
             Some((of, answer)) = answers.recv() => cluster.on_discovered(of, answer),
-            Ok(()) = away.changed() => cluster.on_heartbeat(*away.borrow_and_update()),
+            Ok(()) = beats.changed() => cluster.on_heartbeat(*beats.borrow_and_update()),
             _ = ticks.tick() => cluster.on_tick(),
         }
         cluster.follow_plan();
@@ -98,7 +98,7 @@ struct Cluster {
     asked: BTreeMap<GroupKind, Question>,
     answer: mpsc::Sender<Answer>,
     label: String,
-    away_since: Option<Instant>,
+    beat: Beat,
     /// Not passed on yet.
     updates: Vec<Update>,
     is_plan_old: bool,
@@ -133,7 +133,7 @@ impl Cluster {
             asked: BTreeMap::new(),
             answer,
             label,
-            away_since: None,
+            beat: Beat { at: Instant::now(), is_away: false },
             updates: vec![],
             is_plan_old: false,
             is_status_old: true,
@@ -147,11 +147,11 @@ impl Cluster {
 
     fn on_report(&mut self, number: u64, report: Report) {
         if self.of_definitions.is_read_by(number) {
-            self.is_status_old |= self.of_definitions.note(&report);
+            self.is_status_old |= self.of_definitions.note(&report, self.beat.at);
             return self.on_definitions(report);
         }
         let Some((of, kind)) = self.kinds.iter_mut().find(|(_, it)| it.is_read_by(number)) else { return };
-        self.is_status_old |= kind.note(&report);
+        self.is_status_old |= kind.note(&report, self.beat.at);
         match report {
             Report::Listed(objects) => {
                 let resources: Vec<_> = objects.into_iter().map(|it| it.resource).collect();
@@ -236,14 +236,14 @@ impl Cluster {
         (self.is_plan_old, self.is_status_old) = (true, true);
     }
 
-    fn on_heartbeat(&mut self, away_since: Option<Instant>) {
-        match (self.away_since, away_since) {
-            (None, Some(_)) => warn!("The API server does not answer; going on with what is known"),
-            (Some(since), None) => info!("The API server answers again, after {} s", since.elapsed().as_secs()),
+    fn on_heartbeat(&mut self, beat: Beat) {
+        match (self.beat.is_away, beat.is_away) {
+            (false, true) => warn!("The API server does not answer; going on with what is known"),
+            (true, false) => info!("The API server answers again, after {} s", self.beat.at.elapsed().as_secs()),
             _ => (),
         }
-        self.away_since = away_since;
-        self.is_status_old = true;
+        self.is_status_old |= self.beat.is_away != beat.is_away;
+        self.beat = beat;
     }
 
     fn on_tick(&mut self) {
@@ -358,7 +358,8 @@ impl Cluster {
     fn status(&self) -> Status {
         let kinds: Vec<_> = self.states().map(|(of, defined, state)| KindStatus { of, defined, state }).collect();
         let since = |it: &KindStatus| if let State::Stale { since, .. } = it.state { Some(since) } else { None };
-        let stale_since = kinds.iter().filter_map(since).chain(self.away_since).min();
+        let away_since = self.beat.is_away.then_some(self.beat.at);
+        let stale_since = kinds.iter().filter_map(since).chain(away_since).min();
         Status { kinds, stale_since, problems: vec![] }
     }
 

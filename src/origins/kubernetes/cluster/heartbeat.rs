@@ -16,40 +16,46 @@ const EVERY_WHEN_AWAY: Duration = Duration::from_millis(250);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// What is known of the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// When it was asked what it has answered last.
+    pub at: Instant,
+    /// It has not answered what it was asked since.
+    pub is_away: bool,
+}
+
 /// Asks as long as it is kept.
 pub struct Heartbeat {
-    /// Since when there is no answer.
-    pub away_since: watch::Receiver<Option<Instant>>,
+    pub beats: watch::Receiver<Beat>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Heartbeat {
     /// Asks, and wakes those who wait when there is an answer again.
     pub fn start(server: Server, wake: watch::Sender<()>) -> Self {
-        let (tell, away_since) = watch::channel(None);
+        let (tell, beats) = watch::channel(Beat { at: Instant::now(), is_away: false });
         let task = tokio::spawn(async move {
-            let mut last = Instant::now();
             loop {
-                let is_away = tell.borrow().is_some();
+                let Beat { at, is_away } = *tell.borrow();
                 tokio::time::sleep(if is_away { EVERY_WHEN_AWAY } else { EVERY }).await;
                 let asked = Instant::now();
                 match tokio::time::timeout(PATIENCE, server.version()).await {
                     // Whoever refuses is there.
                     Ok(Ok(_) | Err(Failure::Unauthorized(_) | Failure::Refused(_) | Failure::Absent)) => {
-                        last = asked;
+                        tell.send_replace(Beat { at: asked, is_away: false });
                         if is_away {
-                            tell.send_replace(None);
                             wake.send_replace(());
                         }
                     }
                     Ok(Err(_)) | Err(_) if is_away => (),
                     Ok(Err(_)) | Err(_) => {
-                        tell.send_replace(Some(last));
+                        tell.send_replace(Beat { at, is_away: true });
                     }
                 }
             }
         });
-        Self { away_since, task }
+        Self { beats, task }
     }
 }
 

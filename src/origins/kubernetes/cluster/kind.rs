@@ -172,13 +172,17 @@ impl Kind {
         }
     }
 
-    /// Notes how it goes, and says whether that changed.
-    pub fn note(&mut self, report: &Report) -> bool {
+    /// Notes how it goes, and says whether that changed. As long as nothing has failed, it was up to date whenever the
+    /// server was there, the last time when it was `probed`.
+    pub fn note(&mut self, report: &Report, probed: Instant) -> bool {
         if let Report::Failed(failure) = report {
             let is_new =
                 self.failure.as_ref().is_none_or(|it| std::mem::discriminant(it) != std::mem::discriminant(failure));
             if is_new {
                 self.log_failure(failure);
+            }
+            if self.failure.is_none() {
+                self.heard = self.heard.max(probed);
             }
             self.failure = Some(failure.clone());
             return true;
