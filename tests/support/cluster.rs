@@ -9,7 +9,7 @@ mod server;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use hyper::Request;
@@ -18,6 +18,7 @@ use kube::config::{AuthInfo, Config, KubeConfigOptions, Kubeconfig};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::OwnedMutexGuard;
 
 use self::objects::Kind;
 use self::server::{Server, Source};
@@ -40,6 +41,8 @@ pub struct Cluster {
     kinds: Mutex<HashMap<(String, String), Arc<Kind>>>,
     /// When a definition was applied last.
     defined: Mutex<Option<Instant>>,
+    /// One test at a time has an external cluster.
+    _turn: Option<OwnedMutexGuard<()>>,
     /// What an external cluster has to be rid of.
     applied: Mutex<Vec<Value>>,
     written: AtomicUsize,
@@ -62,6 +65,28 @@ pub struct AuditEvent {
     pub name: String,
     /// Of the answer, 0 if there is none yet.
     pub code: u16,
+}
+
+static TURN: LazyLock<Arc<tokio::sync::Mutex<()>>> = LazyLock::new(Arc::default);
+
+impl Drop for Cluster {
+    /// Leaves an external cluster as it was.
+    fn drop(&mut self) {
+        if !self.is_external() {
+            return;
+        }
+        // Nothing can be waited for where a cluster is dropped.
+        std::thread::scope(|scope| {
+            let wipe = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    self.client = client(&self.kubeconfig).await;
+                    self.wipe().await;
+                });
+            });
+            let _ = wipe.join();
+        });
+    }
 }
 
 impl Cluster {
@@ -89,8 +114,10 @@ impl Cluster {
             }
         };
         let client = client(&kubeconfig).await;
+        let turn = if server.is_none() { Some(TURN.clone().lock_owned().await) } else { None };
         Self {
             server,
+            _turn: turn,
             files,
             kubeconfig,
             client,

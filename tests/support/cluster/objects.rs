@@ -80,12 +80,19 @@ impl Cluster {
         }
         let path = format!("{collection}/{}", name(object));
         let written = match self.create(&collection, object, &content).await {
+            // The definitions of an external cluster are what it works with.
+            Err(kube::Error::Api(status)) if status.is_already_exists() && definition && self.is_given(object) => {
+                return Ok(());
+            }
             Err(kube::Error::Api(status)) if status.is_already_exists() => self.replace(&path, &mut content).await?,
-            written => written?,
+            written => {
+                let written = written?;
+                if self.is_external() {
+                    self.applied.lock().unwrap().push(identity(object));
+                }
+                written
+            }
         };
-        if self.is_external() {
-            self.applied.lock().unwrap().push(identity(object));
-        }
         if definition {
             self.forget_kinds();
             self.is_served(object).await;
@@ -96,6 +103,11 @@ impl Cluster {
             self.replace(&format!("{path}/status"), &mut content).await?;
         }
         Ok(())
+    }
+
+    /// Whether an external cluster had the object before.
+    fn is_given(&self, object: &Value) -> bool {
+        self.is_external() && !self.applied.lock().unwrap().contains(&identity(object))
     }
 
     /// Applies definitions first, then namespaces, then the rest in no order.
