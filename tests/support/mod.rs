@@ -76,6 +76,16 @@ pub fn read(path: impl AsRef<Path>) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
 }
 
+/// The documents of a file of YAML, with the booleans that manifests have.
+pub fn documents(path: &Path) -> Vec<Value> {
+    let mut options = serde_saphyr::Options::default();
+    options.strict_booleans = true;
+    let documents: Result<Vec<Value>, _> = serde_saphyr::from_multiple_with_options(&read(path), options);
+    let mut documents = documents.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    documents.retain(|it| !it.is_null());
+    documents
+}
+
 pub fn json(path: impl AsRef<Path>) -> Value {
     serde_json::from_str(&read(path)).expect("JSON")
 }

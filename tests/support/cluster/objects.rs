@@ -1,6 +1,5 @@
 //! What is in a cluster: objects are written as they are given, and taken away between two cases.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use kube::core::Status;
 use serde_json::{Value, json};
 
 use super::{Cluster, eventually};
-use crate::support::{read, test_data};
+use crate::support::{documents, test_data};
 
 /// How many requests are under way at a time.
 const AT_ONCE: usize = 16;
@@ -345,14 +344,6 @@ impl Cluster {
     pub(super) fn forget_kinds(&self) {
         self.kinds.lock().unwrap().clear();
     }
-}
-
-/// The documents of a file of YAML.
-fn documents(path: &Path) -> Vec<Value> {
-    let documents: Result<Vec<Value>, _> = serde_saphyr::from_multiple(&read(path));
-    let mut documents = documents.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    documents.retain(|it| !it.is_null());
-    documents
 }
 
 /// Where the kinds of an API version are.
