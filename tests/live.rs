@@ -1,7 +1,13 @@
 //! The binary at a real API server: what it answers, how soon, what it asks for, and when it answers nothing.
 
+#[path = "live/completeness.rs"]
+mod completeness;
 #[path = "live/golden.rs"]
 mod golden;
+#[path = "live/requests.rs"]
+mod requests;
+#[path = "live/rights.rs"]
+mod rights;
 #[path = "live/story.rs"]
 mod story;
 mod support;
@@ -34,7 +40,29 @@ async fn empty_cluster(audit: bool) -> Option<Cluster> {
 
 /// Serves what this kubeconfig leads to.
 fn serve(kubeconfig: &Path) -> Service {
-    Service::start(&["--kubeconfig", kubeconfig.to_str().unwrap(), "--dev-token"])
+    serve_with(kubeconfig, &[])
+}
+
+fn serve_with(kubeconfig: &Path, more: &[&str]) -> Service {
+    Service::start(&[&["--kubeconfig", kubeconfig.to_str().unwrap(), "--dev-token"], more].concat())
+}
+
+/// The answer, as soon as it is the one that is waited for.
+async fn answered(service: &Service, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    let began = Instant::now();
+    loop {
+        let answer = service.get(MESH, &[]);
+        if answer.status == 200 {
+            last = serde_json::from_str(&answer.body).unwrap();
+            if is_it(&last) {
+                return last;
+            }
+        }
+        let status = answer.status;
+        assert!(began.elapsed() < PATIENCE, "{what} is not answered; {status}, and {last:#}\n{}", readiness(service));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// What is said of a kind to those who run the service, as soon as it is what is waited for.
