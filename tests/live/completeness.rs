@@ -176,3 +176,18 @@ async fn an_answer_grows_old_and_then_is_none() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a bug: what is named or installed later is missing without a word as long as it cannot be read"]
+async fn what_comes_later_and_cannot_be_read_is_not_quietly_missing() {
+    let Some(cluster) = empty_cluster(false).await else { return };
+    let world = World::new(cluster).await;
+    let (proxy, service) = world.serve(&[]).await;
+    world.is_whole(&service, "the start").await;
+    proxy.inject(Fault::new(How::status(500)).resource("replicasets"));
+    world.cluster.apply(&trigger("audit", "bus", "apps/v1 ReplicaSet audit")).await;
+    told(&service, "ReplicaSet.apps", "cannot be listed").await;
+    let answer = service.get(MESH, &[]);
+    let age = answer.header("EventMesh-Stale-Seconds");
+    assert!(answer.status == 503 || !age.is_empty(), "{} without an age: {}", answer.status, answer.body);
+}

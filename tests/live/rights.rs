@@ -96,3 +96,19 @@ async fn subscribers_are_read_as_far_as_rights_go() {
     cluster.apply(&service("one", "first")).await;
     answered(&named, "a change of what is watched", |it| consumers(it) == ["first", "four", "three", "two"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a bug: whenever another object is named, all are asked for again"]
+async fn an_object_that_is_known_is_not_asked_for_again() {
+    let Some(cluster) = empty_cluster(false).await else { return };
+    cluster.install_knative().await;
+    let objects = |name: &str| [service(name, name), trigger(name, "bus", &format!("v1 Service {name}"))];
+    cluster.apply_all(&[broker("bus"), event_type("a", "t.a", "bus")]).await;
+    cluster.apply_all(&objects("early")).await;
+    let way = way(&cluster, "by-name", &["get"]).await;
+    let served = serve(way.kubeconfig());
+    answered(&served, "the first consumer", |it| consumers(it) == ["early"]).await;
+    cluster.apply_all(&objects("late")).await;
+    answered(&served, "the second consumer", |it| consumers(it) == ["early", "late"]).await;
+    assert_eq!(fetched(&way), [("early".to_owned(), 1), ("late".to_owned(), 1)].into());
+}
