@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
 use self::status::Status;
+use crate::mesh::inventory::Changes;
 use crate::mesh::snapshot::Entries;
 use crate::mesh::{Inventory, MeshGraph, Snapshot, Update};
 
@@ -28,7 +29,7 @@ pub const MAX_STALENESS: Duration = Duration::from_hours(1);
 #[derive(Debug, Default)]
 pub struct Batch {
     pub updates: Vec<Update>,
-    /// The origin has told everything at least once.
+    /// With these, what the origin has told is the whole mesh at some moment. What is not whole is kept until it is.
     pub complete: bool,
 }
 
@@ -121,6 +122,8 @@ impl Reader {
 #[derive(Debug, Default)]
 pub struct Index {
     inventory: Inventory,
+    /// What has changed since the snapshot.
+    pending: Changes,
     graph: MeshGraph,
     snapshot: Arc<Snapshot>,
 }
@@ -130,14 +133,18 @@ impl Index {
         &self.snapshot
     }
 
-    /// Applies updates. The snapshot is a new one only when something changed, and nothing is linked before all is
-    /// there: nobody may be answered from a part.
+    /// Applies updates. The snapshot is a new one only when something changed, and only when all of it is there: nobody
+    /// may be answered from a part.
     pub fn apply(&mut self, updates: impl IntoIterator<Item = Update>, complete: bool) {
-        let changes = self.inventory.apply(updates);
         let was_complete = self.snapshot.is_complete();
-        if !(complete || was_complete) || (was_complete && changes.is_empty()) {
+        let changes = self.inventory.apply(updates);
+        if was_complete {
+            self.pending.extend(changes);
+        }
+        if !complete || (was_complete && self.pending.is_empty()) {
             return;
         }
+        let changes = std::mem::take(&mut self.pending);
         let afresh = !was_complete || changes.len() > self.inventory.len() / REBUILD_SHARE;
         let relinked = if afresh { None } else { self.graph.relink(changes) };
         let entries = relinked.unwrap_or_else(|| self.rebuild());
@@ -182,10 +189,15 @@ impl Indexer {
     }
 
     /// Linking a large change takes long enough to be kept away from the threads that answer.
-    async fn publish(mut self, batches: Vec<Batch>) -> Self {
+    async fn publish(mut self, mut batches: Vec<Batch>) -> Self {
         let work = move || {
-            let complete = batches.iter().any(|it| it.complete);
-            self.index.apply(batches.into_iter().flat_map(|it| it.updates), complete);
+            let whole = batches.iter().rposition(|it| it.complete).map_or(0, |last| last + 1);
+            let rest = batches.split_off(whole);
+            for (batches, complete) in [(batches, true), (rest, false)] {
+                if !batches.is_empty() {
+                    self.index.apply(batches.into_iter().flat_map(|it| it.updates), complete);
+                }
+            }
             self.published.store(self.index.snapshot().clone());
             self
         };

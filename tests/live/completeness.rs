@@ -178,7 +178,6 @@ async fn an_answer_grows_old_and_then_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a bug: what is named or installed later is missing without a word as long as it cannot be read"]
 async fn what_comes_later_and_cannot_be_read_is_not_quietly_missing() {
     let Some(cluster) = empty_cluster(false).await else { return };
     let world = World::new(cluster).await;

@@ -98,7 +98,6 @@ async fn subscribers_are_read_as_far_as_rights_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a bug: whenever another object is named, all are asked for again"]
 async fn an_object_that_is_known_is_not_asked_for_again() {
     let Some(cluster) = empty_cluster(false).await else { return };
     cluster.install_knative().await;

@@ -74,13 +74,13 @@ pub async fn run(server: Server, converter: Converter, feed: Feed) -> Result<(),
             _ = ticks.tick() => cluster.on_tick(),
         }
         cluster.follow_plan();
-        let complete = cluster.was_complete || cluster.is_complete();
+        let complete = cluster.is_complete();
+        let is_news = cluster.note_completeness(complete);
         if take(&mut cluster.is_status_old) {
             feed.report(cluster.status());
         }
-        if !cluster.updates.is_empty() || complete != cluster.was_complete {
+        if is_news || !cluster.updates.is_empty() {
             feed.send(Batch { updates: take(&mut cluster.updates), complete }).await?;
-            cluster.note_completeness(complete);
         }
     }
 }
@@ -103,7 +103,10 @@ struct Cluster {
     updates: Vec<Update>,
     is_plan_old: bool,
     is_status_old: bool,
+    /// Everything was read at least once.
     was_complete: bool,
+    /// Since when something is not read yet: at first everything, later what is wanted in addition.
+    incomplete_since: Option<Instant>,
     began: Instant,
     ticks: u32,
     /// Who may ask where a kind is served.
@@ -138,6 +141,7 @@ impl Cluster {
             is_plan_old: false,
             is_status_old: true,
             was_complete: false,
+            incomplete_since: Some(Instant::now()),
             began: Instant::now(),
             ticks: 0,
             turns: Arc::new(Semaphore::new(ASK_AT_ONCE)),
@@ -331,7 +335,8 @@ impl Cluster {
         });
     }
 
-    /// Whether everything has been read once (`semantics.md` 7.4).
+    /// Whether everything that is wanted now has been read once (`semantics.md` 7.4). Until it has, what is read is kept
+    /// back: without what is missing the rest would be told as if that did not exist.
     fn is_complete(&self) -> bool {
         !matches!(self.definitions, Definitions::Awaited) && self.states().all(|(_, _, state)| !state.is_awaited())
     }
@@ -350,6 +355,7 @@ impl Cluster {
             return State::LeftOut { why: "the API server does not serve it".into() };
         }
         match self.asked.get(of).and_then(|it| it.failure.as_ref()) {
+            Some(Failure::Refused(words)) if !kind.is_defined() => State::LeftOut { why: words.as_str().into() },
             Some(failure) => State::Missing { why: failure.to_string().into() },
             None => State::Listing { seen: 0, expected: None },
         }
@@ -359,7 +365,8 @@ impl Cluster {
         let kinds: Vec<_> = self.states().map(|(of, defined, state)| KindStatus { of, defined, state }).collect();
         let since = |it: &KindStatus| if let State::Stale { since, .. } = it.state { Some(since) } else { None };
         let away_since = self.beat.is_away.then_some(self.beat.at);
-        let stale_since = kinds.iter().filter_map(since).chain(away_since).min();
+        let kept_back_since = self.incomplete_since.filter(|_| self.was_complete);
+        let stale_since = kinds.iter().filter_map(since).chain(away_since).chain(kept_back_since).min();
         Status { kinds, stale_since, problems: vec![] }
     }
 
@@ -368,11 +375,18 @@ impl Cluster {
         awaited.map(|(of, _, state)| format!("{of} {state}")).collect::<Vec<_>>().join("; ")
     }
 
-    fn note_completeness(&mut self, complete: bool) {
+    /// Says whether that is new.
+    fn note_completeness(&mut self, complete: bool) -> bool {
+        if complete == self.incomplete_since.is_none() {
+            return false;
+        }
         if complete && !self.was_complete {
             info!(kinds = self.kinds.len(), "Everything was read, in {:.1} s", self.began.elapsed().as_secs_f64());
         }
         self.was_complete |= complete;
+        self.incomplete_since = (!complete).then(Instant::now);
+        self.is_status_old = true;
+        true
     }
 }
 

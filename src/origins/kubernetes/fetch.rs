@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff::Backoff;
 use super::convert::Converter;
@@ -17,6 +18,8 @@ use crate::mesh::Key;
 
 /// How often all are asked for again.
 const REFRESH: Duration = Duration::from_mins(1);
+/// How often to look whether what was refused is allowed by now.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How many are asked for at a time.
 const AT_A_TIME: usize = 8;
 
@@ -30,58 +33,100 @@ pub struct Fetcher {
     pub woken: watch::Receiver<()>,
 }
 
+/// What the server said of an object.
+#[derive(Debug, Clone)]
+enum Answer {
+    Found(Object),
+    Absent,
+    Refused,
+}
+
+type Answers = BTreeMap<Key, Answer>;
+
+/// Which objects to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    All,
+    New,
+    Refused,
+}
+
 impl Fetcher {
     /// Goes on until nobody listens, or until the kind may be listed after all.
     pub async fn run(mut self) -> Result<(), Unwanted> {
         let mut backoff = Backoff::default();
-        let mut known = BTreeMap::new();
+        let (mut known, mut ask, mut refreshed) = (Answers::new(), Ask::All, Instant::now());
         loop {
             let names = self.names.borrow_and_update().clone();
-            match self.fetch(&names, &known).await {
-                Ok(found) => {
-                    backoff = Backoff::default();
-                    let refused = names.len() - found.len();
-                    known = found.into_iter().filter_map(|(key, object)| Some((key, object?))).collect();
-                    self.teller.tell(Report::Listed(known.values().cloned().collect())).await?;
-                    if refused > 0 {
-                        let of = names.len();
-                        let why = format!("it may not be listed, and {refused} of {of} named objects may not be read");
-                        self.teller.tell(Report::LeftOut(why)).await?;
-                    }
-                    tokio::select! {
-                        () = tokio::time::sleep(REFRESH) => (),
-                        Ok(()) = self.names.changed() => (),
-                        Ok(()) = self.woken.changed() => (),
-                    }
-                }
+            known.retain(|key, _| names.contains(key));
+            match self.ask(ask, &names, &known).await {
+                Ok(answers) => known.extend(answers),
                 Err(failure) => {
                     self.teller.tell(Report::Failed(failure.clone())).await?;
                     backoff.wait(Some(&failure), &mut self.woken).await;
+                    ask = Ask::All;
+                    continue;
                 }
             }
-            if current_version(&self.server, &self.scope).await.is_ok() {
+            backoff = Backoff::default();
+            if ask == Ask::All {
+                refreshed = Instant::now();
+            }
+            let refused = self.tell(&known).await?;
+            ask = tokio::select! {
+                () = sleep_until(refreshed + REFRESH) => Ask::All,
+                () = sleep(LOOK_AGAIN), if refused > 0 => Ask::Refused,
+                Ok(()) = self.names.changed() => Ask::New,
+                Ok(()) = self.woken.changed() => Ask::All,
+            };
+            if ask != Ask::New && current_version(&self.server, &self.scope).await.is_ok() {
                 return self.teller.tell(Report::MayBeListed).await;
             }
         }
     }
 
-    /// The objects that are there, `None` for those that are not; what may not be read is left out. What could be read
-    /// before and may not any more is an outage (`semantics.md` 7.4).
-    async fn fetch(
-        &self,
-        names: &BTreeSet<Key>,
-        known: &BTreeMap<Key, Object>,
-    ) -> Result<BTreeMap<Key, Option<Object>>, Failure> {
-        let fetch = async |key: &Key| (key.clone(), self.fetch_one(key).await);
-        let mut answers = futures_util::stream::iter(names.iter().map(fetch)).buffer_unordered(AT_A_TIME);
-        let mut found = BTreeMap::new();
+    /// Tells what is known, and how many objects may not be read.
+    async fn tell(&self, known: &Answers) -> Result<usize, Unwanted> {
+        let found =
+            known.values().filter_map(|it| if let Answer::Found(object) = it { Some(object.clone()) } else { None });
+        self.teller.tell(Report::Listed(found.collect())).await?;
+        let refused = known.values().filter(|it| matches!(it, Answer::Refused)).count();
+        if refused > 0 {
+            let of = known.len();
+            let why = format!("it may not be listed, and {refused} of {of} named objects may not be read");
+            self.teller.tell(Report::LeftOut(why)).await?;
+        }
+        Ok(refused)
+    }
+
+    async fn ask(&self, ask: Ask, names: &BTreeSet<Key>, known: &Answers) -> Result<Answers, Failure> {
+        match ask {
+            Ask::All => self.fetch(names.iter(), known).await,
+            Ask::New => self.fetch(names.iter().filter(|it| !known.contains_key(*it)), known).await,
+            Ask::Refused => {
+                let refused = || known.iter().filter(|(_, it)| matches!(it, Answer::Refused)).map(|(key, _)| key);
+                // As long as one is refused, the others hardly are allowed; at the latest a refresh finds out.
+                let first = self.fetch(refused().take(1), known).await?;
+                let is_refused = first.values().any(|it| matches!(it, Answer::Refused));
+                if is_refused { Ok(first) } else { self.fetch(refused(), known).await }
+            }
+        }
+    }
+
+    /// Asks for objects. What could be read before and may not any more is an outage (`semantics.md` 7.4).
+    async fn fetch(&self, keys: impl Iterator<Item = &Key>, known: &Answers) -> Result<Answers, Failure> {
+        let keys: Vec<_> = keys.cloned().collect();
+        let fetch = async |key: Key| (key.clone(), self.fetch_one(&key).await);
+        let mut answers = futures_util::stream::iter(keys.into_iter().map(fetch)).buffer_unordered(AT_A_TIME);
+        let mut found = Answers::new();
         while let Some((key, answer)) = answers.next().await {
-            match answer {
-                Ok(object) => found.insert(key, Some(object)),
-                Err(Failure::Absent) => found.insert(key, None),
-                Err(Failure::Refused(_)) if !known.contains_key(&key) => None,
+            let answer = match answer {
+                Ok(object) => Answer::Found(object),
+                Err(Failure::Absent) => Answer::Absent,
+                Err(Failure::Refused(_)) if !matches!(known.get(&key), Some(Answer::Found(_))) => Answer::Refused,
                 Err(failure) => return Err(failure),
             };
+            found.insert(key, answer);
         }
         Ok(found)
     }

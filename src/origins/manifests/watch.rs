@@ -28,7 +28,7 @@ pub async fn run(mut manifests: Manifests, feed: Feed) -> Result<(), Closed> {
         watches.renew();
         let (refreshed, updates) = refresh(manifests).await;
         manifests = refreshed;
-        let complete = manifests.is_complete();
+        let complete = was_complete || manifests.is_complete();
         if !updates.is_empty() {
             info!(files = manifests.file_count(), objects = manifests.object_count(), "Manifests read");
         }
