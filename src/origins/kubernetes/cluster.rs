@@ -30,7 +30,7 @@ use super::reflect::{Object, Report};
 use super::server::{Failure, Server};
 use crate::index::status::{KindStatus, State, Status};
 use crate::index::{Batch, Closed, Feed};
-use crate::mesh::{GroupKind, Key, Resource, Uid, Update};
+use crate::mesh::{GroupKind, Resource, Uid, Update};
 
 /// How many reports may wait before readers have to.
 const WAITING: usize = 1024;
@@ -190,13 +190,13 @@ impl Cluster {
         };
         match (report, known) {
             (Report::Listed(objects), _) => {
-                let defined: BTreeMap<_, _> = objects.into_iter().map(defined).collect();
+                let defined: BTreeMap<_, _> = objects.into_iter().map(Defined::from_object).collect();
                 let resources = defined.values().map(|it| it.resource.clone()).filter(matters);
                 self.updates.push(Update::Replace(definition_kind(), resources.collect()));
                 self.definitions = Definitions::Read(defined);
             }
             (Report::Changed(object), Some(known)) => {
-                let (key, defined) = defined(object);
+                let (key, defined) = Defined::from_object(object);
                 self.updates.push(if matters(&defined.resource) {
                     Update::Upsert(defined.resource.clone())
                 } else {
@@ -388,11 +388,6 @@ impl Cluster {
         self.is_status_old = true;
         true
     }
-}
-
-fn defined(object: Object) -> (Key, Defined) {
-    let Object { resource, endpoint } = object;
-    (resource.key.clone(), Defined { resource, endpoint: endpoint.map(|it| *it) })
 }
 
 /// Whether a definition says something about the mesh.

@@ -122,10 +122,13 @@ pub fn is_core(of: &GroupKind) -> bool {
     CORE.iter().any(|(group, kind)| of.is(group, kind))
 }
 
+pub fn core_kinds() -> impl Iterator<Item = GroupKind> {
+    CORE.into_iter().map(|(group, kind)| GroupKind::new(group, kind))
+}
+
 /// All kinds that are read where nobody tells which there are.
 pub fn known_kinds() -> Vec<GroupKind> {
-    let known = KNOWN.iter().map(|it| (it.group, it.kind));
-    CORE.into_iter().chain(known).map(|(group, kind)| GroupKind::new(group, kind)).collect()
+    core_kinds().chain(KNOWN.iter().map(|it| GroupKind::new(it.group, it.kind))).collect()
 }
 
 /// The versions to prefer where no definition says which is stored (`semantics.md` 1.4). Of an event type, v1beta3 has

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::endpoint::Endpoint;
 use super::kinds::{is_core, known_kinds};
 use super::list::Scope;
+use super::reflect::Object;
 use super::server::Form;
 use crate::mesh::{GroupKind, Key, Resource, Uid};
 
@@ -15,6 +16,14 @@ use crate::mesh::{GroupKind, Key, Resource, Uid};
 pub struct Defined {
     pub resource: Arc<Resource>,
     pub endpoint: Option<Endpoint>,
+}
+
+impl Defined {
+    /// What was read as a definition, by its name.
+    pub fn from_object(object: Object) -> (Key, Self) {
+        let Object { resource, endpoint } = object;
+        (resource.key.clone(), Self { resource, endpoint: endpoint.map(|it| *it) })
+    }
 }
 
 /// What is known of definitions.

@@ -23,9 +23,9 @@ use crate::mesh::object::Pairs;
 use crate::mesh::resource::{Resource, Role};
 
 /// How many objects a page of a list has.
-const PAGE: usize = 500;
+pub const PAGE: usize = 500;
 /// Definitions hold the schemas of their kinds, which are large.
-const PAGE_OF_DEFINITIONS: usize = 25;
+pub const PAGE_OF_DEFINITIONS: usize = 25;
 /// A watch that lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(5);
 /// When the server is back after it was away, what gives no sign of life for so long is given up.
