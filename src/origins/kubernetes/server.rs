@@ -10,8 +10,8 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::convert::Rejection;
@@ -199,7 +199,23 @@ impl Server {
     /// # Errors
     /// When it does not begin, or is not the answer.
     pub async fn get(&self, path: &str, accept: &str) -> Result<Answer, Failure> {
-        let request = http::Request::get(path).header(http::header::ACCEPT, accept).body(Body::empty());
+        let request = http::Request::get(path).header(http::header::ACCEPT, accept);
+        self.send(request.body(Body::empty())).await
+    }
+
+    /// Creates an object, and gives what the API server makes of it: a question, where the kind is a review.
+    ///
+    /// # Errors
+    /// When it is not created.
+    pub async fn create<T: Serialize + DeserializeOwned>(&self, path: &str, object: &T) -> Result<T, Failure> {
+        let json = Form::Whole.accept();
+        let request =
+            http::Request::post(path).header(http::header::CONTENT_TYPE, json).header(http::header::ACCEPT, json);
+        let mut answer = self.send(request.body(Body::from(serde_json::to_vec(object)?))).await?;
+        Ok(serde_json::from_slice(&answer.whole().await?)?)
+    }
+
+    async fn send(&self, request: http::Result<http::Request<Body>>) -> Result<Answer, Failure> {
         let sent = self.client.send(request.map_err(|error| Failure::Garbled(error.to_string()))?);
         let response = within_patience(sent).await?.map_err(|error| unreachable(&error))?;
         self.pulse.beat();
