@@ -1,6 +1,7 @@
 //! The composition root: builds the parts, wires them, runs them, and ends them in order.
 
 pub mod check;
+pub mod doctor;
 pub mod export;
 pub mod server;
 
@@ -48,6 +49,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             served.map(|()| ExitCode::SUCCESS)
         }
         Command::Check(args) => check::run(&args),
+        Command::Doctor(args) => {
+            let runtime = tokio::runtime::Runtime::new().context("The runtime cannot start")?;
+            runtime.block_on(doctor::run(&args))
+        }
         Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Openapi => {
             let document = api::openapi::document().to_pretty_json().context("The document cannot be written")?;
@@ -145,7 +150,8 @@ impl Origin {
         match config {
             config::Origin::Manifests(options) => Ok(Self::Manifests(Box::new(Manifests::new(options)))),
             config::Origin::Cluster { connection, converter } => {
-                let server = connected(&connection).await?;
+                let remedy = "Give --kubeconfig FILE or --context NAME, run in a cluster, or give --manifests DIR.";
+                let server = connected(&connection, remedy).await?;
                 info!(server = %server.url(), "Reading the cluster at {}", server.url());
                 warn!(
                     "Tokens are not held to the rights of the cluster: each opens all that this service may read, within its namespaces"
@@ -163,8 +169,7 @@ impl Origin {
     }
 }
 
-async fn connected(connection: &Connection) -> Result<kubernetes::server::Server, ConfigError> {
-    let remedy = "Give --kubeconfig FILE or --context NAME, run in a cluster, or give --manifests DIR.";
+async fn connected(connection: &Connection, remedy: &str) -> Result<kubernetes::server::Server, ConfigError> {
     kubernetes::server::Server::new(connection).await.map_err(|error| ConfigError::new(format!("{error}."), remedy))
 }
 

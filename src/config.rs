@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::mesh::object::is_namespace_name;
 use crate::mesh::selector::LabelSelector;
 use crate::origins::kubernetes::convert::Converter;
+use crate::origins::kubernetes::examine::Account;
 use crate::origins::kubernetes::server::Connection;
 use crate::origins::manifests;
 
@@ -46,6 +47,13 @@ pub enum Command {
     Check(CheckArgs),
     /// Print the event mesh of a folder of manifests
     Export(ExportArgs),
+    /// Say whether a cluster can be read: what is there to read, and which rights are missing
+    #[command(
+        after_help = "Exit code: 0 when nothing is missing, 1 when something is or the cluster cannot be asked, 2 \
+                            when no cluster is configured.\n\nIn the format `text`, all that is said is a comment, so that \
+                            the whole output can be piped to `kubectl apply -f -`."
+    )]
+    Doctor(DoctorArgs),
     /// Print the API document (OpenAPI 3.1)
     Openapi,
 }
@@ -73,14 +81,15 @@ pub struct ManifestArgs {
 #[derive(Debug, Args)]
 pub struct ClusterArgs {
     /// A kubeconfig; by default that of kubectl, or else the cluster that this runs in
-    #[arg(long, env = "EVENTMESH_KUBECONFIG", value_name = "FILE", conflicts_with = "manifests")]
+    #[arg(long, env = "EVENTMESH_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// A context of the kubeconfig; by default the current one
-    #[arg(long, env = "EVENTMESH_CONTEXT", value_name = "NAME", conflicts_with = "manifests")]
+    #[arg(long, env = "EVENTMESH_CONTEXT", value_name = "NAME")]
     context: Option<String>,
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("manifests", |it| it.conflicts_with_all(["kubeconfig", "context"])))]
 pub struct ServeArgs {
     #[command(flatten)]
     manifests: ManifestArgs,
@@ -161,6 +170,26 @@ pub enum ExportFormat {
     Mermaid,
     /// Entities for a Backstage catalog (YAML)
     Backstage,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// The account to ask for, such as that of the service; by default the one that asks
+    #[arg(long, env = "EVENTMESH_SERVICE_ACCOUNT", value_name = "NAMESPACE/NAME", value_parser = service_account)]
+    service_account: Option<Account>,
+    /// How to print what is found
+    #[arg(long, default_value = "text")]
+    pub format: DoctorFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DoctorFormat {
+    /// Lines for people, and the YAML that grants what is missing
+    Text,
+    /// A JSON document, for programs
+    Json,
 }
 
 /// A configuration that cannot work: what is wrong and what to do.
@@ -266,6 +295,16 @@ impl ExportArgs {
     }
 }
 
+impl DoctorArgs {
+    pub fn connection(&self) -> Connection {
+        self.cluster.connection()
+    }
+
+    pub fn account(&self) -> Account {
+        self.service_account.clone().unwrap_or(Account::Own)
+    }
+}
+
 impl ManifestArgs {
     fn checked(&self) -> Result<manifests::Options, ConfigError> {
         if self.manifests.is_empty() {
@@ -315,6 +354,17 @@ fn namespace(flag: &str, name: &str) -> Result<(), ConfigError> {
     }
     let remedy = "Use lower case letters, digits and hyphens, at most 63.";
     Err(ConfigError::new(format!("{flag}: `{name}` is not the name of a namespace."), remedy))
+}
+
+/// A service account by its namespace and name.
+fn service_account(text: &str) -> Result<Account, String> {
+    let parts = text.split_once('/').filter(|(namespace, name)| {
+        // A name may have dots between what is otherwise alike.
+        is_namespace_name(namespace) && name.len() <= 253 && name.split('.').all(is_namespace_name)
+    });
+    let (namespace, name) =
+        parts.ok_or("give a namespace and a name, such as `eventmesh-catalog/eventmesh-catalog`")?;
+    Ok(Account::ServiceAccount { namespace: namespace.into(), name: name.into() })
 }
 
 /// A time as people write it.

@@ -1,7 +1,8 @@
 //! Kubernetes: which kinds there are, how their objects are read, and how a cluster is kept up with.
 //!
 //! Reading is pure and shared with manifests: `kinds`, `convert` and what they use. A live cluster is read by [`cluster`],
-//! which decides from definitions and subscribers what to read (`plan`) and runs a `reflect`or for each kind.
+//! which decides from definitions and subscribers what to read (`plan`) and runs a `reflect`or for each kind. Whether an
+//! account may do all that is found out by [`examine`].
 
 mod backoff;
 pub mod cluster;
@@ -9,6 +10,7 @@ pub mod convert;
 pub mod discover;
 pub mod endpoint;
 mod event_type;
+pub mod examine;
 mod fetch;
 mod fields;
 mod filters;
@@ -18,5 +20,6 @@ mod named;
 mod plan;
 pub mod reference;
 mod reflect;
+pub mod rights;
 pub mod server;
 mod watch;
