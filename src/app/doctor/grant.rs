@@ -192,7 +192,8 @@ mod tests {
             - kind: ServiceAccount
               name: catalog
               namespace: events
-        "#]].assert_eq(&yaml("system:serviceaccount:events:catalog", &rights));
+        "#]]
+        .assert_eq(&yaml("system:serviceaccount:events:catalog", &rights));
     }
 
     #[test]
@@ -223,7 +224,8 @@ mod tests {
             - apiGroup: rbac.authorization.k8s.io
               kind: User
               name: "mary: #1"
-        "#]].assert_eq(&yaml("mary: #1", &rights));
+        "#]]
+        .assert_eq(&yaml("mary: #1", &rights));
         let other = yaml("mary: #1", &[("", "services", Verb::Watch)]);
         assert_ne!(other.lines().nth(3), yaml("mary: #1", &rights).lines().nth(3), "what was granted before stays");
         assert!(grant("mary", &BTreeSet::new()).is_empty());

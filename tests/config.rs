@@ -1,0 +1,15 @@
+//! The files that deploy the service, and `doctor`, which says what is missing: judged by a real API server.
+//!
+//! Nothing of a role is there that is not needed: for each right, an account without it is told by the service and by
+//! `doctor` that it is missing, and what.
+
+mod support;
+
+#[path = "config/kubectl.rs"]
+mod kubectl;
+#[path = "config/manifests.rs"]
+mod manifests;
+#[path = "config/mesh.rs"]
+mod mesh;
+#[path = "config/rights.rs"]
+mod rights;

@@ -1,0 +1,294 @@
+//! The rights of the service: enough, and none too many; and that `doctor` names each that is missing.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use eventmesh_catalog::api::dto::EventMesh;
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use super::kubectl::{kubectl, of_kind, render, yaml};
+use super::mesh;
+use crate::support::cluster::{AuditEvent, Cluster, PATIENCE, eventually};
+use crate::support::process::{self, Service};
+
+const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+const NAMESPACE: &str = "eventmesh-catalog";
+/// After how long whatever is asked was asked.
+const SETTLED: Duration = Duration::from_secs(10);
+/// How many accounts are looked at at a time.
+const AT_ONCE: usize = 3;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Right {
+    group: String,
+    resource: String,
+    verb: String,
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}.{}", self.verb, self.resource, self.group)
+    }
+}
+
+/// The rights that the rules of a role give.
+fn rights(role: &Value) -> BTreeSet<Right> {
+    let texts =
+        |it: &Value| it.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let mut rights = BTreeSet::new();
+    for rule in role["rules"].as_array().into_iter().flatten() {
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                for verb in texts(&rule["verbs"]) {
+                    rights.insert(Right { group: group.clone(), resource: resource.clone(), verb });
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// What the controller of the control plane does, which does not run here: fills in roles that are made of others.
+async fn aggregate(cluster: &Cluster) {
+    let roles = cluster.ask("GET", ROLES, None).await.unwrap();
+    let roles = roles["items"].as_array().unwrap();
+    for role in roles.iter().filter(|it| !it["aggregationRule"].is_null()) {
+        let name = role["metadata"]["name"].as_str().unwrap();
+        // Those of Kubernetes are none of our business.
+        if !name.starts_with("eventmesh-catalog") {
+            continue;
+        }
+        let selectors = role["aggregationRule"]["clusterRoleSelectors"].as_array().unwrap();
+        let is_selected = |it: &&Value| {
+            let has = |(key, value): (&String, &Value)| it["metadata"]["labels"][key] == *value;
+            selectors.iter().any(|it| it["matchLabels"].as_object().unwrap().iter().all(has))
+        };
+        let selected = roles.iter().filter(is_selected);
+        let union: Vec<_> = selected.flat_map(|it| it["rules"].as_array().unwrap()).cloned().collect();
+        cluster.ask("PATCH", &format!("{ROLES}/{name}"), Some(&json!({"rules": union}))).await.unwrap();
+    }
+}
+
+/// An account that may do this, and nothing else.
+async fn account(cluster: &Cluster, name: &str, rights: impl Iterator<Item = &Right>) -> PathBuf {
+    let rule = |it: &Right| json!({"apiGroups": [it.group], "resources": [it.resource], "verbs": [it.verb]});
+    let api_group = "rbac.authorization.k8s.io";
+    cluster
+        .apply(&json!({
+            "apiVersion": format!("{api_group}/v1"), "kind": "ClusterRole",
+            "metadata": {"name": name}, "rules": rights.map(rule).collect::<Vec<_>>(),
+        }))
+        .await;
+    cluster
+        .apply(&json!({
+            "apiVersion": format!("{api_group}/v1"), "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": api_group, "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "namespace": NAMESPACE, "name": name}],
+        }))
+        .await;
+    let token = cluster.service_account_token(NAMESPACE, name).await;
+    cluster.kubeconfig_with(&cluster.server(), &token)
+}
+
+/// A cluster with the mesh, and with the service as it is deployed; and what the mesh is to somebody who may read all.
+struct World {
+    cluster: Cluster,
+    mesh: EventMesh,
+    rights: BTreeSet<Right>,
+}
+
+impl World {
+    async fn new() -> Option<Self> {
+        let definitions = Cluster::knative_crds()?;
+        let cluster = Cluster::start_with_audit().await;
+        cluster.apply_all(&[definitions, mesh::definitions()].concat()).await;
+        cluster.apply_all(&[mesh::objects(), mesh::roles()].concat()).await;
+        let deploy = || kubectl(Some(cluster.kubeconfig()), &["apply", "-k", "config/overlays/default"], "").unwrap();
+        deploy();
+        aggregate(&cluster).await;
+        // Applied again, it takes nothing away, not even until the controller has had a look.
+        deploy();
+        let mut rights_of_roles = BTreeSet::new();
+        for role in of_kind(&render("overlays/default"), "ClusterRole") {
+            let path = format!("{ROLES}/{}", role["metadata"]["name"].as_str().unwrap());
+            rights_of_roles.extend(rights(&cluster.ask("GET", &path, None).await.unwrap()));
+        }
+        // Others may give more than what is needed.
+        let given: BTreeSet<_> = mesh::roles().iter().flat_map(rights).collect();
+        rights_of_roles.retain(|it| !(given.contains(it) && (it.verb == "get" || it.resource == "sinkbinding")));
+        let admin = Service::start(&["--kubeconfig", cluster.kubeconfig().to_str().unwrap(), "--dev-token"]);
+        let mesh = admin.mesh();
+        Some(Self { cluster, mesh, rights: rights_of_roles })
+    }
+}
+
+/// The kinds that a service reads, by their names, and whether each is kept up to date.
+fn kinds(service: &Service) -> Vec<(String, bool, String)> {
+    let text = service.admin("/readyz?verbose").body;
+    let kind = |line: &str| {
+        let (mark, rest) = line.split_once("] ")?;
+        let (name, state) = rest.split_once(": ")?;
+        Some((name.to_owned(), mark == "[+", state.to_owned()))
+    };
+    text.lines().filter_map(kind).collect()
+}
+
+fn start(kubeconfig: &Path) -> Service {
+    Service::start(&["--kubeconfig", kubeconfig.to_str().unwrap(), "--dev-token"])
+}
+
+fn doctor(kubeconfig: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let output = process::run(&[&["doctor", "--kubeconfig", kubeconfig.to_str().unwrap()], more].concat());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout) + &text(output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_may_do_what_it_has_to_and_nothing_else() {
+    let Some(world) = World::new().await else { return };
+    let World { cluster, mesh, rights } = &world;
+    let token = cluster.service_account_token(NAMESPACE, "eventmesh-catalog").await;
+    let kubeconfig = cluster.kubeconfig_with(&cluster.server(), &token);
+
+    let (code, text) = doctor(&kubeconfig, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!text.contains("[-]") && text.ends_with("# Nothing is missing.\n"), "{text}");
+    assert!(!text.contains(&token), "{text}");
+    let named = ["--service-account", "eventmesh-catalog/eventmesh-catalog"];
+    assert_eq!(doctor(cluster.kubeconfig(), &named), (code, text), "asked by somebody else");
+
+    let service = start(&kubeconfig);
+    assert_eq!(service.mesh(), *mesh);
+    let all_live = || async { Some(kinds(&service)).filter(|it| it.iter().all(|(_, live, _)| *live)) };
+    eventually("all kinds", all_live).await;
+    if cluster.is_external() {
+        return;
+    }
+    let user = "system:serviceaccount:eventmesh-catalog:eventmesh-catalog";
+    let began = Instant::now();
+    loop {
+        let mut events = cluster.audit();
+        events.retain(|it| it.user == user && !it.resource.starts_with("selfsubject") && !it.resource.is_empty());
+        assert!(events.iter().all(|it| it.code < 300), "{events:?}");
+        let right = |it: AuditEvent| Right { group: it.group, resource: it.resource, verb: it.verb };
+        let asked: BTreeSet<_> = events.into_iter().map(right).collect();
+        if asked == *rights {
+            break;
+        }
+        // The last watches may not be in the log yet.
+        assert!(began.elapsed() < SETTLED, "not used: {:?}, not given: {:?}", rights - &asked, &asked - rights);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(service.mesh(), *mesh);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_of_its_rights_something_is_missing() {
+    let Some(world) = World::new().await else { return };
+    let World { cluster, rights, .. } = &world;
+    assert!(rights.len() > 40, "{rights:?}");
+    // All at first: when the last is there, the server has seen the others.
+    let mut cases = vec![];
+    for (n, missing) in rights.iter().enumerate() {
+        let name = format!("without-{n}");
+        let kubeconfig = account(cluster, &name, rights.iter().filter(|it| *it != missing)).await;
+        cases.push(Case { missing: missing.clone(), of: kind(cluster, missing).await, account: name, kubeconfig });
+    }
+    let world = Arc::new(world);
+    let checks = cases.into_iter().map(async |case| {
+        let world = world.clone();
+        let check = tokio::spawn(async move {
+            tokio::task::block_in_place(|| case.service_tells(&world.mesh));
+            case.doctor_mends(&world.cluster).await;
+        });
+        // What fails has said so.
+        check.await.is_ok()
+    });
+    let passed: Vec<_> = stream::iter(checks).buffer_unordered(AT_ONCE).collect().await;
+    assert!(passed.iter().all(|it| *it));
+}
+
+/// The kind that a right is for, as the service calls it.
+async fn kind(cluster: &Cluster, right: &Right) -> String {
+    let versions = match &*right.group {
+        "" => vec!["/api/v1".to_owned()],
+        group => {
+            let found = cluster.ask("GET", &format!("/apis/{group}"), None).await.unwrap();
+            let versions = found["versions"].as_array().unwrap();
+            versions.iter().map(|it| format!("/apis/{}", it["groupVersion"].as_str().unwrap())).collect()
+        }
+    };
+    for version in versions {
+        let found = cluster.ask("GET", &version, None).await.unwrap();
+        let mut resources = found["resources"].as_array().unwrap().iter();
+        if let Some(resource) = resources.find(|it| it["name"] == *right.resource) {
+            let kind = resource["kind"].as_str().unwrap();
+            return if right.group.is_empty() { kind.to_owned() } else { format!("{kind}.{}", right.group) };
+        }
+    }
+    panic!("nothing is served that is called {}", right.resource);
+}
+
+/// An account that lacks one right.
+struct Case {
+    missing: Right,
+    /// The kind that the right is for.
+    of: String,
+    account: String,
+    kubeconfig: PathBuf,
+}
+
+impl Case {
+    /// Exactly this kind cannot be read or kept up to date, and an answer is whole or it is told what it lacks.
+    fn service_tells(&self, whole: &EventMesh) {
+        let Self { missing, of, kubeconfig, .. } = self;
+        let service = start(kubeconfig);
+        let began = Instant::now();
+        let told = loop {
+            let seen = kinds(&service);
+            let wrong: Vec<_> = seen.iter().filter(|(_, live, _)| !live).collect();
+            match &*wrong {
+                [(name, _, state)] if name == of && !state.starts_with("listing") => break state.clone(),
+                _ => assert!(began.elapsed() < PATIENCE, "without {missing}: {seen:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        match (&*missing.verb, told.split([' ', ':']).next().unwrap()) {
+            ("watch", "not") => assert_eq!(service.mesh(), *whole, "{missing}: {told}"),
+            ("list", "left") => assert_ne!(service.mesh(), *whole, "{missing} makes a difference: {told}"),
+            // Without it, there is no mesh.
+            ("list", "cannot") => assert_eq!(service.get("/v1/getEventMesh", &[]).status, 503, "{missing}: {told}"),
+            _ => panic!("{missing}: {told}"),
+        }
+    }
+
+    /// `doctor` names exactly what is missing, and what it prints grants it.
+    async fn doctor_mends(&self, cluster: &Cluster) {
+        let Self { missing, account, kubeconfig, .. } = self;
+        let user = format!("system:serviceaccount:{NAMESPACE}:{account}");
+        let (code, text) = doctor(kubeconfig, &["--format", "json"]);
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let Right { group, resource, verb } = missing;
+        let expected = json!([{"group": group, "resource": resource, "verb": verb}]);
+        assert_eq!(
+            (code, &report["missing"], &report["user"]),
+            (Some(1), &expected, &json!(user)),
+            "{missing}: {text}"
+        );
+        let wrong = report["kinds"].as_array().unwrap().iter().filter(|it| it["ok"] == false);
+        assert_eq!(wrong.count(), 1, "{missing}: {text}");
+
+        let (code, text) = doctor(kubeconfig, &[]);
+        assert_eq!(code, Some(1));
+        let granted = yaml(&text);
+        assert_eq!(granted.iter().flat_map(rights).collect::<BTreeSet<_>>(), [missing.clone()].into(), "{text}");
+        cluster.apply_all(&granted).await;
+        let mended = async || Some(doctor(kubeconfig, &[])).filter(|(code, _)| *code == Some(0));
+        eventually(&format!("the right to {missing}"), mended).await;
+    }
+}
