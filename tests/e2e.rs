@@ -219,6 +219,12 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
     let empty = file("empty", "# nobody\n", 0o600);
     let good = file("good", &format!("a:{hex}\n"), 0o640);
     let kubeconfig = file("kubeconfig", "apiVersion: v1\nkind: Config\n", 0o600);
+    let garbled = file("garbled", "users:\n- name: x\n  user:\n    token: secret-token: x\n", 0o600);
+    let user = "{name: x, user: {token: \"secret-token\\n\"}}";
+    let cluster = "{name: x, cluster: {server: 'http://127.0.0.1:1'}}";
+    let context = "{name: x, context: {cluster: x, user: x}}";
+    let unsendable = format!("{{current-context: x, users: [{user}], clusters: [{cluster}], contexts: [{context}]}}");
+    let unsendable = file("unsendable", &unsendable, 0o600);
     let sample = sample();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
@@ -236,6 +242,11 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
         (plain(&["serve", "--dev-token"]), "run in a cluster, or give --manifests DIR."),
         (plain(&["serve", "--dev-token", "--kubeconfig", "/nowhere"]), "the kubeconfig cannot be used"),
         (plain(&["serve", "--dev-token", "--kubeconfig", &kubeconfig, "--context", "x"]), "Give --kubeconfig FILE"),
+        (plain(&["serve", "--dev-token", "--kubeconfig", &garbled]), "it is not one, or not YAML at line 4, column 24"),
+        (plain(&["serve", "--dev-token", "--kubeconfig", &unsendable]), "the kubeconfig's token cannot be sent"),
+        (plain(&["doctor"]), "Give --kubeconfig FILE or --context NAME, or run in a cluster."),
+        (plain(&["doctor", "--kubeconfig", &garbled]), "it is not one, or not YAML at line 4, column 24"),
+        (plain(&["doctor", "--service-account", "x"]), "such as `eventmesh-catalog/eventmesh-catalog`"),
         (serve(&["--dev-token", "--context", "kind"]), "cannot be used with '--context <NAME>'"),
         (serve(&["--dev-token", "--max-staleness", "soon"]), "give a time such as `1h` or `90s`"),
         (serve(&["--dev-token", "--max-staleness=-1s"]), "give a time such as `1h` or `90s`"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,10 +33,12 @@ pub struct Connection {
 /// Why no cluster is known.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
-    #[error("the kubeconfig cannot be used: {0}")]
-    Kubeconfig(#[from] kube::config::KubeconfigError),
-    #[error("no cluster is configured: {0}")]
-    Infer(#[from] kube::config::InferConfigError),
+    #[error("the kubeconfig cannot be used: {}", without_its_text(.0))]
+    Kubeconfig(#[from] KubeconfigError),
+    #[error("no cluster is configured: {}", without_text_of_a_kubeconfig(.0))]
+    Infer(#[from] InferConfigError),
+    #[error("the kubeconfig's token cannot be sent: it has characters that no token has, such as the end of a line")]
+    Token,
     #[error("the cluster's configuration cannot be used: {0}")]
     Client(#[from] kube::Error),
 }
@@ -145,6 +147,9 @@ impl Server {
     /// When no cluster is configured, or not so that it could be reached.
     pub async fn new(connection: &Connection) -> Result<Self, ConnectionError> {
         let mut config = configuration(connection).await?;
+        if !has_usable_token(&config.auth_info) {
+            return Err(ConnectionError::Token);
+        }
         // What is asked again, when, and for how long, is decided by those who know what for.
         config.default_retry = false;
         config.connect_timeout = Some(PATIENCE);
@@ -241,6 +246,30 @@ async fn configuration(connection: &Connection) -> Result<Config, ConnectionErro
         None if connection.context.is_some() => Config::from_kubeconfig(&options).await?,
         None => Config::infer().await?,
     })
+}
+
+/// What is wrong with a kubeconfig. Where it does not parse, the error cites it, and what it cites may be a secret.
+fn without_its_text(error: &KubeconfigError) -> String {
+    let KubeconfigError::Parse(error) = error else { return error.to_string() };
+    let place = error.location().map(|it| format!(" at line {}, column {}", it.line(), it.column()));
+    format!("it is not one, or not YAML{}", place.unwrap_or_default())
+}
+
+fn without_text_of_a_kubeconfig(error: &InferConfigError) -> String {
+    let kubeconfig = std::error::Error::source(error).and_then(|it| it.downcast_ref());
+    match kubeconfig {
+        Some(error @ KubeconfigError::Parse(_)) => {
+            format!("the kubeconfig cannot be used: {}", without_its_text(error))
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// With another one, `kube` panics.
+fn has_usable_token(user: &AuthInfo) -> bool {
+    // The type hides it, except where it is written.
+    let written = serde_json::to_value(user).unwrap_or_default();
+    written.get("token").and_then(Value::as_str).is_none_or(|it| http::HeaderValue::from_str(it).is_ok())
 }
 
 /// An answer, as it comes.
