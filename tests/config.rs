@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "config/doctor.rs"]
+mod doctor;
 #[path = "config/kubectl.rs"]
 mod kubectl;
 #[path = "config/manifests.rs"]

@@ -23,9 +23,9 @@ const SETTLED: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 3;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Right {
+pub struct Right {
     group: String,
-    resource: String,
+    pub resource: String,
     verb: String,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Right {
 }
 
 /// The rights that the rules of a role give.
-fn rights(role: &Value) -> BTreeSet<Right> {
+pub fn rights(role: &Value) -> BTreeSet<Right> {
     let texts =
         |it: &Value| it.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect::<Vec<_>>();
     let mut rights = BTreeSet::new();
@@ -74,7 +74,7 @@ async fn aggregate(cluster: &Cluster) {
 }
 
 /// An account that may do this, and nothing else.
-async fn account(cluster: &Cluster, name: &str, rights: impl Iterator<Item = &Right>) -> PathBuf {
+pub async fn account(cluster: &Cluster, name: &str, rights: impl Iterator<Item = &Right>) -> PathBuf {
     let rule = |it: &Right| json!({"apiGroups": [it.group], "resources": [it.resource], "verbs": [it.verb]});
     let api_group = "rbac.authorization.k8s.io";
     cluster
@@ -142,7 +142,7 @@ fn start(kubeconfig: &Path) -> Service {
     Service::start(&["--kubeconfig", kubeconfig.to_str().unwrap(), "--dev-token"])
 }
 
-fn doctor(kubeconfig: &Path, more: &[&str]) -> (Option<i32>, String) {
+pub fn doctor(kubeconfig: &Path, more: &[&str]) -> (Option<i32>, String) {
     let output = process::run(&[&["doctor", "--kubeconfig", kubeconfig.to_str().unwrap()], more].concat());
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout) + &text(output.stderr))
