@@ -66,7 +66,7 @@ pub async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 
 impl Report {
     fn new(server: &str, examined: &Examination) -> Self {
-        let missing = examined.kinds.iter().flat_map(Examined::missing).filter(|it| !it.is_too_much());
+        let missing = examined.kinds.iter().flat_map(Examined::missing);
         let missing: BTreeSet<_> = missing.cloned().collect();
         Self {
             server: server.trim_end_matches('/').into(),
@@ -149,9 +149,6 @@ fn message(examined: &Examined) -> String {
                     format!("{version} is read, but not by this account, so that there may be more to read")
                 }
                 ([], _, _) => format!("{version} is read{subscribers}"),
-                (rights, ..) if missing.iter().all(Right::is_too_much) => {
-                    format!("it is named as a subscriber; no need to allow to {}", rights.join(", "))
-                }
                 (rights, ..) => format!("{version} would be read{subscribers}; may not {}", rights.join(", ")),
             }
         }

@@ -89,7 +89,7 @@ impl Examined {
         match &self.found {
             Found::Absent | Found::Unestablished => self.part > Part::Core,
             Found::Hidden => false,
-            Found::Served { missing, unread, .. } => !unread && missing.iter().all(Right::is_too_much),
+            Found::Served { missing, unread, .. } => !unread && missing.is_empty(),
         }
     }
 

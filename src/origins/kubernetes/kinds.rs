@@ -126,6 +126,12 @@ pub fn core_kinds() -> impl Iterator<Item = GroupKind> {
     CORE.into_iter().map(|(group, kind)| GroupKind::new(group, kind))
 }
 
+/// Whether objects of a kind may be subscribers. Whoever may make a trigger may name any kind, and must not get us to ask
+/// for Secrets in that way, or to be given the right to; they receive no events anyway.
+pub fn may_subscribe(of: &GroupKind) -> bool {
+    !of.kind.is_empty() && !of.is("", "Secret")
+}
+
 /// All kinds that are read where nobody tells which there are.
 pub fn known_kinds() -> Vec<GroupKind> {
     core_kinds().chain(KNOWN.iter().map(|it| GroupKind::new(it.group, it.kind))).collect()

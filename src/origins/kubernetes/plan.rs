@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::endpoint::Endpoint;
-use super::kinds::{is_core, known_kinds};
+use super::kinds::{is_core, known_kinds, may_subscribe};
 use super::list::Scope;
 use super::reflect::Object;
 use super::server::Form;
@@ -77,7 +77,7 @@ pub fn plan<'a>(
         }
     }
     let defined = defined_endpoints(definitions);
-    for of in named.filter(|it| !it.kind.is_empty()).collect::<BTreeSet<_>>() {
+    for of in named.filter(|it| may_subscribe(it)).collect::<BTreeSet<_>>() {
         let endpoint = defined.get(of).map(|it| (*it).clone()).or_else(|| found(of));
         let labeled = |endpoint| Scope { endpoint, form: Form::Metadata, label: Some(label.to_owned()) };
         let only_named = || Wanted { scope: endpoint.map(labeled), uid: Uid::from(""), defined: false };
@@ -121,7 +121,7 @@ mod tests {
             (
                 "of what is only named, that which has the label is read, wherever that is found out",
                 read(),
-                vec!["Robot.x.io", "Tap.x.io", "Service", "Deployment.apps", "Ghost.x.io"],
+                vec!["Robot.x.io", "Tap.x.io", "Service", "Deployment.apps", "Ghost.x.io", "Secret"],
                 "Broker.eventing.knative.dev v1; Deployment.apps ?; Ghost.x.io ?; Hose.x.io v1; Robot.x.io v1 label=id; \
                  Service v7 label=id; Tap.x.io v1",
             ),

@@ -38,12 +38,6 @@ impl Right {
     pub fn new(verb: Verb, endpoint: &Endpoint) -> Self {
         Self { group: endpoint.of.group.clone(), resource: endpoint.plural.clone(), verb }
     }
-
-    /// Whether somebody who is asked for this right should not give it. Whoever may make a trigger may name any kind as
-    /// its subscriber, and must not come to rights on Secrets in that way; they receive no events anyway.
-    pub fn is_too_much(&self) -> bool {
-        self.group.is_empty() && self.resource == "secrets"
-    }
 }
 
 impl fmt::Display for Right {
@@ -146,14 +140,5 @@ mod tests {
                 "watch others.a.example",
             ]
         );
-    }
-
-    #[test]
-    fn nobody_is_asked_for_secrets() {
-        let right =
-            |group: &str, resource: &str| Right { group: group.into(), resource: resource.into(), verb: Verb::List };
-        assert!(right("", "secrets").is_too_much());
-        assert!(!right("", "services").is_too_much());
-        assert!(!right("a.example", "secrets").is_too_much());
     }
 }
