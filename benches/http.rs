@@ -70,7 +70,7 @@ async fn compare(wanted: &str) {
     let (ours, feed) = serve_ours().await;
     let updates = known_definitions().into_iter().chain(support::converted(&documents)).map(Update::Upsert).collect();
     let began = Instant::now();
-    feed.send(Batch { updates, complete: true }).await.expect("an indexer");
+    feed.send(Batch { updates, complete: true, status: None }).await.expect("an indexer");
     until(&ours, "", |answer| answer.status == 200).await;
     println!("from objects to the first 200 at L: {:.1?}", began.elapsed());
     time_changes(&ours, &feed, &documents).await;
@@ -108,7 +108,7 @@ async fn time_changes(ours: &Served, feed: &Feed, documents: &[Value]) {
         changed["spec"]["description"] = json!(format!("Changed {n}."));
         let updates = support::converted(&[changed]).into_iter().map(Update::Upsert).collect();
         let began = Instant::now();
-        feed.send(Batch { updates, complete: true }).await.expect("an indexer");
+        feed.send(Batch { updates, complete: true, status: None }).await.expect("an indexer");
         until(ours, &format!("if-none-match: {etag}\r\n"), |answer| answer.status == 200).await;
         taken.push(began.elapsed().as_secs_f64());
     }

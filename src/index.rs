@@ -31,13 +31,14 @@ pub struct Batch {
     pub updates: Vec<Update>,
     /// With these, what the origin has told is the whole mesh at some moment. What is not whole is kept until it is.
     pub complete: bool,
+    /// How the origin stands with these, if that has changed.
+    pub status: Option<Status>,
 }
 
 /// Where an origin reports to.
 #[derive(Debug, Clone)]
 pub struct Feed {
     batches: mpsc::Sender<Batch>,
-    status: Arc<ArcSwap<Status>>,
 }
 
 /// The indexer has ended, so there is nobody to report to.
@@ -52,11 +53,6 @@ impl Feed {
     /// When the indexer has ended.
     pub async fn send(&self, batch: Batch) -> Result<(), Closed> {
         self.batches.send(batch).await.map_err(|_| Closed)
-    }
-
-    /// Says how it stands, in place of what was said before.
-    pub fn report(&self, status: Status) {
-        self.status.store(Arc::new(status));
     }
 }
 
@@ -166,6 +162,7 @@ pub struct Indexer {
     index: Index,
     waiting: mpsc::Receiver<Batch>,
     published: Arc<ArcSwap<Snapshot>>,
+    status: Arc<ArcSwap<Status>>,
 }
 
 /// An indexer with both of its ends.
@@ -175,7 +172,7 @@ pub fn channel() -> (Feed, Indexer, Reader) {
     let published = Arc::new(ArcSwap::new(index.snapshot().clone()));
     let status = Arc::<ArcSwap<Status>>::default();
     let reader = Reader { published: published.clone(), status: status.clone(), max_staleness: MAX_STALENESS };
-    (Feed { batches, status }, Indexer { index, waiting, published }, reader)
+    (Feed { batches }, Indexer { index, waiting, published, status }, reader)
 }
 
 impl Indexer {
@@ -191,6 +188,7 @@ impl Indexer {
     /// Linking a large change takes long enough to be kept away from the threads that answer.
     async fn publish(mut self, mut batches: Vec<Batch>) -> Self {
         let work = move || {
+            let status = batches.iter_mut().rev().find_map(|it| it.status.take());
             let whole = batches.iter().rposition(|it| it.complete).map_or(0, |last| last + 1);
             let rest = batches.split_off(whole);
             for (batches, complete) in [(batches, true), (rest, false)] {
@@ -199,6 +197,10 @@ impl Indexer {
                 }
             }
             self.published.store(self.index.snapshot().clone());
+            // That it is up to date again is said with the facts, and not before.
+            if let Some(status) = status {
+                self.status.store(Arc::new(status));
+            }
             self
         };
         match tokio::task::spawn_blocking(work).await {

@@ -160,6 +160,8 @@ impl Metrics {
     }
 
     fn text(&self, reader: &Reader) -> Result<String, std::fmt::Error> {
+        // Until the text is written, so that nobody reads what is only half counted.
+        let mut counted = self.0.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let status = reader.status();
         self.0.problems.set(status.problems.len() as u64);
         self.0.stale.set(status.age().unwrap_or_default().as_secs_f64());
@@ -175,7 +177,6 @@ impl Metrics {
         let snapshot = reader.latest();
         self.0.revision.set(snapshot.revision());
         self.0.complete.set(snapshot.is_complete().into());
-        let mut counted = self.0.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if *counted != Some(snapshot.revision()) {
             let mut kinds = BTreeMap::new();
             for entry in snapshot.entries() {

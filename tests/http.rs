@@ -73,11 +73,21 @@ impl Service {
         service
     }
 
+    /// Says how the origin stands, and waits until that is known.
+    async fn report(&self, status: Status) {
+        let before = self.reader.status();
+        let complete = self.reader.latest().is_complete();
+        self.feed.send(Batch { updates: vec![], complete, status: Some(status) }).await.unwrap();
+        while Arc::ptr_eq(&before, &self.reader.status()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Adds objects and waits until they are published.
     async fn apply(&self, yaml: &str) {
         let before = self.reader.latest().revision();
         let updates = support::resources(yaml).into_iter().map(Update::Upsert).collect();
-        self.feed.send(Batch { updates, complete: true }).await.unwrap();
+        self.feed.send(Batch { updates, complete: true, status: None }).await.unwrap();
         while self.reader.latest().revision() == before {
             tokio::task::yield_now().await;
         }
@@ -241,7 +251,7 @@ async fn who_waits_is_told_for_what_but_not_whom_others_name() {
         kind(GroupKind::new("eventing.knative.dev", "Trigger"), true, State::Listing { seen: 7, expected: Some(9) }),
         kind(GroupKind::new("hidden.example.com", "Robot"), false, waiting),
     ];
-    service.feed.report(Status { kinds, ..Status::default() });
+    service.report(Status { kinds, ..Status::default() }).await;
     let problem = service.get(MESH, &[]).await.problem();
     let told = "1 of 3 kinds read, waiting for Trigger.eventing.knative.dev, kinds of subscribers;";
     assert!(problem.detail.contains(told), "{}", problem.detail);
@@ -254,17 +264,17 @@ async fn an_answer_that_is_old_says_so_and_one_that_is_too_old_is_none() {
     let tag = service.get(MESH, &[]).await.header("etag").to_owned();
     let old =
         |seconds| Status { stale_since: Instant::now().checked_sub(Duration::from_secs(seconds)), ..Status::default() };
-    service.feed.report(old(90));
+    service.report(old(90)).await;
     for (headers, status) in [(vec![], StatusCode::OK), (vec![("if-none-match", &*tag)], StatusCode::NOT_MODIFIED)] {
         let answer = service.get(MESH, &headers).await;
         assert_eq!((answer.status, answer.header("eventmesh-stale-seconds")), (status, "90"));
     }
-    service.feed.report(old(3601));
+    service.report(old(3601)).await;
     let answer = service.get(MESH, &[]).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.header("retry-after"), "2");
     assert!(answer.problem().detail.contains("was last up to date 3601 s ago"));
-    service.feed.report(Status::default());
+    service.report(Status::default()).await;
     service.get(MESH, &[]).await.mesh();
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::server::Failure;
+use super::failure::Failure;
 
 /// Waits longer with each failure in a row.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub struct Backoff {
 const FIRST: Duration = Duration::from_millis(100);
 const LAST: Duration = Duration::from_secs(3);
 /// What is refused is so until somebody changes it.
-const LAST_OF_REFUSALS: Duration = Duration::from_secs(10);
+const LAST_OF_REFUSALS: Duration = Duration::from_secs(4);
 
 impl Backoff {
     /// How long to wait: as asked for, or else twice as long each time. Some of it is left to chance, so that those who

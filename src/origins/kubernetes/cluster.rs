@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::heartbeat::{Beat, Heartbeat};
 use self::kind::{Kind, Readers};
@@ -22,15 +22,17 @@ use super::backoff::Backoff;
 use super::convert::Converter;
 use super::discover::discover;
 use super::endpoint::Endpoint;
+use super::failure::Failure;
 use super::kinds::{definition_kind, definitions_endpoint, known_definitions};
 use super::list::Scope;
 use super::named::Named;
+use super::object::Object;
 use super::plan::{Defined, Definitions, Discovered, Wanted, plan};
-use super::reflect::{Object, Report};
-use super::server::{Failure, Server};
+use super::reflect::Report;
+use super::server::Server;
 use crate::index::status::{KindStatus, State, Status};
 use crate::index::{Batch, Closed, Feed};
-use crate::mesh::{GroupKind, Resource, Uid, Update};
+use crate::mesh::{GroupKind, Uid, Update};
 
 /// How many reports may wait before readers have to.
 const WAITING: usize = 1024;
@@ -40,11 +42,18 @@ const TICK: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: u32 = 6;
 /// How many kinds to look for then.
 const LOOK_AT_ONCE: usize = 16;
+/// How long to wait for whoever should know where a kind is served that is only named.
+const PATIENCE_WITH_DISCOVERY: Duration = Duration::from_secs(10);
 /// How many kinds are asked for at a time.
 const ASK_AT_ONCE: usize = 4;
 
 /// What discovery found out of a kind.
-type Answer = (GroupKind, Result<Option<Endpoint>, Failure>);
+struct Answer {
+    of: GroupKind,
+    /// Of the question.
+    number: u64,
+    found: Result<Option<Endpoint>, Failure>,
+}
 
 /// Keeps up with a cluster.
 ///
@@ -61,7 +70,7 @@ pub async fn run(server: Server, converter: Converter, feed: Feed) -> Result<(),
     let mut cluster = Cluster::new(readers, label, answer);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut waiting = Vec::new();
+    let (mut waiting, mut answered) = (Vec::new(), Vec::new());
     loop {
         tokio::select! {
             _ = reports.recv_many(&mut waiting, WAITING) => {
@@ -69,18 +78,20 @@ pub async fn run(server: Server, converter: Converter, feed: Feed) -> Result<(),
                     cluster.on_report(number, report);
                 }
             }
-            Some((of, answer)) = answers.recv() => cluster.on_discovered(of, answer),
+            _ = answers.recv_many(&mut answered, WAITING) => {
+                for answer in answered.drain(..) {
+                    cluster.on_discovered(answer);
+                }
+            }
             Ok(()) = beats.changed() => cluster.on_heartbeat(*beats.borrow_and_update()),
             _ = ticks.tick() => cluster.on_tick(),
         }
         cluster.follow_plan();
         let complete = cluster.is_complete();
         let is_news = cluster.note_completeness(complete);
-        if take(&mut cluster.is_status_old) {
-            feed.report(cluster.status());
-        }
-        if is_news || !cluster.updates.is_empty() {
-            feed.send(Batch { updates: take(&mut cluster.updates), complete }).await?;
+        let status = take(&mut cluster.is_status_old).then(|| cluster.status());
+        if is_news || status.is_some() || !cluster.updates.is_empty() {
+            feed.send(Batch { updates: take(&mut cluster.updates), complete, status }).await?;
         }
     }
 }
@@ -109,6 +120,8 @@ struct Cluster {
     incomplete_since: Option<Instant>,
     began: Instant,
     ticks: u32,
+    /// How many questions there were.
+    questions: u64,
     /// Who may ask where a kind is served.
     turns: Arc<Semaphore>,
     /// The last one that was looked for again.
@@ -116,8 +129,9 @@ struct Cluster {
 }
 
 /// Where is this kind served?
-#[derive(Default)]
 struct Question {
+    number: u64,
+    asked: Instant,
     backoff: Backoff,
     failure: Option<Failure>,
 }
@@ -144,6 +158,7 @@ impl Cluster {
             incomplete_since: Some(Instant::now()),
             began: Instant::now(),
             ticks: 0,
+            questions: 0,
             turns: Arc::new(Semaphore::new(ASK_AT_ONCE)),
             looked_for: None,
         }
@@ -179,6 +194,10 @@ impl Cluster {
                 self.ask(of);
             }
             Report::MayBeListed => kind.stop_asking_by_name(&mut self.readers),
+            Report::Died => {
+                error!(kind = %of, "Reading {of} ended unexpectedly; it begins again");
+                kind.list_again(&mut self.readers);
+            }
             Report::Progress(_) | Report::Heard | Report::Failed(_) | Report::LeftOut(_) => (),
         }
     }
@@ -191,13 +210,13 @@ impl Cluster {
         match (report, known) {
             (Report::Listed(objects), _) => {
                 let defined: BTreeMap<_, _> = objects.into_iter().map(Defined::from_object).collect();
-                let resources = defined.values().map(|it| it.resource.clone()).filter(matters);
+                let resources = defined.values().filter(|it| it.matters()).map(|it| it.resource.clone());
                 self.updates.push(Update::Replace(definition_kind(), resources.collect()));
                 self.definitions = Definitions::Read(defined);
             }
             (Report::Changed(object), Some(known)) => {
                 let (key, defined) = Defined::from_object(object);
-                self.updates.push(if matters(&defined.resource) {
+                self.updates.push(if defined.matters() {
                     Update::Upsert(defined.resource.clone())
                 } else {
                     Update::Remove(key.clone())
@@ -208,8 +227,9 @@ impl Cluster {
                 known.remove(&object.resource.key);
                 self.updates.push(Update::Remove(object.resource.key.clone()));
             }
+            (Report::Died, _) => self.of_definitions.list_again(&mut self.readers),
             (Report::Failed(Failure::Refused(_) | Failure::Absent), None) => {
-                if !matches!(self.definitions, Definitions::Refused) {
+                if !matches!(self.definitions, Definitions::Refused) && self.of_definitions.is_refused_for_good() {
                     warn!("Definitions may not be read; only the kinds of Knative that are known are looked for");
                     self.updates.push(Update::Replace(definition_kind(), known_definitions()));
                     self.definitions = Definitions::Refused;
@@ -220,21 +240,18 @@ impl Cluster {
         self.is_plan_old = true;
     }
 
-    fn on_discovered(&mut self, of: GroupKind, answer: Result<Option<Endpoint>, Failure>) {
-        let Some(question) = self.asked.get_mut(&of) else { return };
-        match answer {
+    fn on_discovered(&mut self, Answer { of, number, found }: Answer) {
+        let Some(question) = self.asked.get_mut(&of).filter(|it| it.number == number) else { return };
+        match found {
             Ok(endpoint) => {
                 self.asked.remove(&of);
-                if endpoint.is_none() && self.kinds.get_mut(&of).is_some_and(Kind::forget) {
-                    self.updates.push(Update::Replace(of.clone(), vec![]));
-                }
                 self.discovered.insert(of, endpoint);
             }
             Err(failure) => {
                 warn!(kind = %of, %failure, "Where {of} is served cannot be found out: {failure}");
                 let wait = question.backoff.next(Some(&failure));
                 question.failure = Some(failure);
-                self.discover(of, wait);
+                self.discover(of, number, wait);
             }
         }
         (self.is_plan_old, self.is_status_old) = (true, true);
@@ -268,11 +285,11 @@ impl Cluster {
         while take(&mut self.is_plan_old) {
             self.is_status_old = true;
             let wanted = plan(&self.definitions, self.named.kinds(), &self.discovered, &self.label);
-            self.discovered.retain(|of, _| wanted.contains_key(of));
+            self.discovered.retain(|of, _| wanted.contains_key(of) && !self.definitions.place(of));
             self.asked.retain(|of, _| wanted.contains_key(of));
             let unwanted: Vec<_> = self.kinds.keys().filter(|of| !wanted.contains_key(*of)).cloned().collect();
             for of in unwanted {
-                self.drop(of);
+                self.stop_reading(of);
             }
             for (of, wanted) in wanted {
                 self.want(of, wanted);
@@ -288,13 +305,15 @@ impl Cluster {
             self.kinds.insert(of, Kind::new(wanted, &mut self.readers));
             return;
         };
-        kind.change(wanted, &mut self.readers);
+        if kind.change(wanted, &mut self.readers) {
+            self.updates.push(Update::Replace(of.clone(), vec![]));
+        }
         if kind.is_asked_by_name() {
             kind.name(self.named.of_kind(&of));
         }
     }
 
-    fn drop(&mut self, of: GroupKind) {
+    fn stop_reading(&mut self, of: GroupKind) {
         info!(kind = %of, "{of} is not read any more");
         self.kinds.remove(&of);
         // It may have named the last subscriber of another.
@@ -318,12 +337,15 @@ impl Cluster {
     /// Finds out where a kind is served, unless that is under way.
     fn ask(&mut self, of: GroupKind) {
         if !self.asked.contains_key(&of) {
-            self.asked.insert(of.clone(), Question::default());
-            self.discover(of, Duration::ZERO);
+            self.questions += 1;
+            let number = self.questions;
+            let question = Question { number, asked: Instant::now(), backoff: Backoff::default(), failure: None };
+            self.asked.insert(of.clone(), question);
+            self.discover(of, number, Duration::ZERO);
         }
     }
 
-    fn discover(&self, of: GroupKind, wait: Duration) {
+    fn discover(&self, of: GroupKind, number: u64, wait: Duration) {
         let (server, answer, turns) = (self.readers.server().clone(), self.answer.clone(), self.turns.clone());
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
@@ -331,7 +353,7 @@ impl Cluster {
             let _turn = turns.acquire().await;
             let found = discover(&server, &of).await;
             // Without anybody who wants to know, there is nothing to tell.
-            let _ = answer.send((of, found)).await;
+            let _ = answer.send(Answer { of, number, found }).await;
         });
     }
 
@@ -352,13 +374,17 @@ impl Cluster {
             return kind.state(of);
         }
         if self.discovered.contains_key(of) {
-            return State::LeftOut { why: "the API server does not serve it".into() };
+            return State::LeftOut { why: "the API server does not serve it, or not in namespaces".into() };
         }
-        match self.asked.get(of).and_then(|it| it.failure.as_ref()) {
-            Some(Failure::Refused(words)) if !kind.is_defined() => State::LeftOut { why: words.as_str().into() },
-            Some(failure) => State::Missing { why: failure.to_string().into() },
-            None => State::Listing { seen: 0, expected: None },
-        }
+        let Some(Question { asked, failure: Some(failure), .. }) = self.asked.get(of) else {
+            return State::Listing { seen: 0, expected: None };
+        };
+        let why = failure.to_string().into();
+        let is_refused = matches!(failure, Failure::Refused(_));
+        // Whoever writes a trigger may name what a broken extension of the API server would serve; nobody knows whether
+        // there is such a kind at all, and the rest does not wait for it.
+        let is_given_up = asked.elapsed() >= PATIENCE_WITH_DISCOVERY && !self.beat.is_away;
+        if !kind.is_defined() && (is_refused || is_given_up) { State::LeftOut { why } } else { State::Missing { why } }
     }
 
     fn status(&self) -> Status {
@@ -388,9 +414,4 @@ impl Cluster {
         self.is_status_old = true;
         true
     }
-}
-
-/// Whether a definition says something about the mesh.
-fn matters(definition: &Arc<Resource>) -> bool {
-    definition.definition().is_some_and(|it| it.subscribable || it.source)
 }

@@ -1,15 +1,24 @@
 //! Where kinds are served that no definition tells of: built-in ones, those of other API servers behind this one, and,
 //! where definitions may not be read, all.
+//!
+//! That a kind is not served is only said where the server said so: a document that is missing is a failure.
 
 use serde::Deserialize;
 
-use super::endpoint::{Endpoint, group_version_path, segment};
+use super::endpoint::{Endpoint, group_version_path};
+use super::failure::Failure;
 use super::kinds::preferred_versions;
-use super::server::{Failure, Form, Server};
+use super::server::{Form, Server};
 use crate::mesh::GroupKind;
 
 #[derive(Deserialize)]
+struct ApiGroups {
+    groups: Vec<ApiGroup>,
+}
+
+#[derive(Deserialize)]
 struct ApiGroup {
+    name: String,
     versions: Vec<Version>,
 }
 
@@ -44,16 +53,15 @@ pub async fn discover(server: &Server, of: &GroupKind) -> Result<Option<Endpoint
     versions.sort_by_key(|it| preferred.iter().position(|preferred| preferred == it).unwrap_or(usize::MAX));
     for version in versions {
         let path = group_version_path(&of.group, &version);
-        let Some(answer) = unless_absent(server.json::<ApiResources>(&path, Form::Whole.accept()).await)? else {
-            continue;
-        };
+        let answer: ApiResources = server.json(&path, Form::Whole.of_one()).await?;
         // Names with a slash are parts of objects, such as `pods/status`.
         let is_it = |it: &ApiResource| {
             *it.kind == *of.kind && !it.name.contains('/') && it.verbs.iter().any(|verb| verb == "get")
         };
         if let Some(found) = answer.resources.into_iter().find(is_it) {
+            let is_watchable = ["list", "watch"].iter().all(|verb| found.verbs.iter().any(|it| it == verb));
             let (plural, namespaced) = (found.name, found.namespaced);
-            return Ok(Some(Endpoint { of: of.clone(), version, plural, namespaced }));
+            return Ok(Some(Endpoint { of: of.clone(), version, plural, namespaced, is_watchable }));
         }
     }
     Ok(None)
@@ -63,15 +71,7 @@ async fn versions(server: &Server, group: &str) -> Result<Vec<String>, Failure> 
     if group.is_empty() {
         return Ok(vec!["v1".into()]);
     }
-    let answer = server.json::<ApiGroup>(&format!("/apis/{}", segment(group)), Form::Whole.accept()).await;
-    let group = unless_absent(answer)?;
+    let groups: ApiGroups = server.json("/apis", Form::Whole.of_one()).await?;
+    let group = groups.groups.into_iter().find(|it| it.name == group);
     Ok(group.map(|it| it.versions.into_iter().map(|it| it.version).collect()).unwrap_or_default())
-}
-
-fn unless_absent<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
-    match answer {
-        Ok(it) => Ok(Some(it)),
-        Err(Failure::Absent) => Ok(None),
-        Err(failure) => Err(failure),
-    }
 }

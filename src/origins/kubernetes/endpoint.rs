@@ -16,6 +16,8 @@ pub struct Endpoint {
     /// As in the path: from a definition or from discovery, never made up from the kind (`semantics.md` 1.5).
     pub plural: String,
     pub namespaced: bool,
+    /// Its objects can be listed and watched, and not only be read one by one.
+    pub is_watchable: bool,
 }
 
 impl Endpoint {
@@ -79,6 +81,7 @@ pub fn endpoint_of(definition: &Value) -> Option<Endpoint> {
         version,
         plural: names.plural,
         namespaced: scope == "Namespaced",
+        is_watchable: true,
     })
 }
 

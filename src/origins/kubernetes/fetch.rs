@@ -5,21 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff::Backoff;
 use super::convert::Converter;
+use super::failure::Failure;
 use super::list::{Scope, current_version};
-use super::reflect::{Object, Report, Teller, Unwanted, read};
-use super::server::{Failure, Server};
+use super::object::{Object, read};
+use super::reflect::{Report, Teller, Unwanted};
+use super::server::Server;
 use crate::mesh::Key;
 
 /// How often all are asked for again.
 const REFRESH: Duration = Duration::from_mins(1);
 /// How often to look whether what was refused is allowed by now.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How many are asked for at the most: whoever writes triggers names as many as he likes.
+const MAX_NAMES: usize = 1000;
 /// How many are asked for at a time.
 const AT_A_TIME: usize = 8;
 
@@ -57,7 +61,11 @@ impl Fetcher {
         let mut backoff = Backoff::default();
         let (mut known, mut ask, mut refreshed) = (Answers::new(), Ask::All, Instant::now());
         loop {
-            let names = self.names.borrow_and_update().clone();
+            let mut names = self.names.borrow_and_update().clone();
+            let too_many = names.len().saturating_sub(MAX_NAMES);
+            while names.len() > MAX_NAMES {
+                names.pop_last();
+            }
             known.retain(|key, _| names.contains(key));
             match self.ask(ask, &names, &known).await {
                 Ok(answers) => known.extend(answers),
@@ -72,7 +80,7 @@ impl Fetcher {
             if ask == Ask::All {
                 refreshed = Instant::now();
             }
-            let refused = self.tell(&known).await?;
+            let refused = self.tell(&known, too_many).await?;
             ask = tokio::select! {
                 () = sleep_until(refreshed + REFRESH) => Ask::All,
                 () = sleep(LOOK_AGAIN), if refused > 0 => Ask::Refused,
@@ -86,14 +94,17 @@ impl Fetcher {
     }
 
     /// Tells what is known, and how many objects may not be read.
-    async fn tell(&self, known: &Answers) -> Result<usize, Unwanted> {
+    async fn tell(&self, known: &Answers, too_many: usize) -> Result<usize, Unwanted> {
         let found =
             known.values().filter_map(|it| if let Answer::Found(object) = it { Some(object.clone()) } else { None });
         self.teller.tell(Report::Listed(found.collect())).await?;
         let refused = known.values().filter(|it| matches!(it, Answer::Refused)).count();
-        if refused > 0 {
-            let of = known.len();
-            let why = format!("it may not be listed, and {refused} of {of} named objects may not be read");
+        if refused + too_many > 0 {
+            let of = known.len() + too_many;
+            let why = format!(
+                "it may not be listed; of {of} named objects, {refused} may not be read, and {too_many} are too many to \
+                 be asked for one by one"
+            );
             self.teller.tell(Report::LeftOut(why)).await?;
         }
         Ok(refused)
@@ -133,7 +144,7 @@ impl Fetcher {
 
     async fn fetch_one(&self, key: &Key) -> Result<Object, Failure> {
         let path = self.scope.endpoint.path_of(key);
-        let object: Value = self.server.json(&path, self.scope.form.accept()).await?;
-        Ok(read(&self.converter, &self.scope, &object)?)
+        let object: Box<RawValue> = self.server.json(&path, self.scope.form.of_one()).await?;
+        read(&self.converter, &self.scope, &object)
     }
 }

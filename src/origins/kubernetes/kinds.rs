@@ -127,9 +127,9 @@ pub fn core_kinds() -> impl Iterator<Item = GroupKind> {
 }
 
 /// Whether objects of a kind may be subscribers. Whoever may make a trigger may name any kind, and must not get us to ask
-/// for Secrets in that way, or to be given the right to; they receive no events anyway.
+/// for Secrets in that way, or to be given the right to; they receive no events anyway, and neither do definitions.
 pub fn may_subscribe(of: &GroupKind) -> bool {
-    !of.kind.is_empty() && !of.is("", "Secret")
+    !of.is("", "Secret") && *of != definition_kind()
 }
 
 /// All kinds that are read where nobody tells which there are.
@@ -146,7 +146,7 @@ pub fn preferred_versions(of: &GroupKind) -> &'static [&'static str] {
 /// Where definitions are, of which no definition can tell.
 pub fn definitions_endpoint() -> Endpoint {
     let plural = "customresourcedefinitions".to_owned();
-    Endpoint { of: definition_kind(), version: "v1".into(), plural, namespaced: false }
+    Endpoint { of: definition_kind(), version: "v1".into(), plural, namespaced: false, is_watchable: true }
 }
 
 pub fn definition_kind() -> GroupKind {

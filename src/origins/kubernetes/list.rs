@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::endpoint::{Endpoint, segment};
-use super::server::{Failure, Form, Server};
+use super::failure::Failure;
+use super::server::{Form, Server};
 
 /// Which objects of a kind are read, and what of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,8 @@ struct Page<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PageMetadata {
+    /// Some servers behind the API server have none: what they list cannot be watched.
+    #[serde(default)]
     resource_version: ResourceVersion,
     #[serde(default, rename = "continue")]
     rest: String,
@@ -86,16 +88,13 @@ pub struct Progress {
 ///
 /// # Errors
 /// When a page does not come, or an object in it is none.
-pub async fn list<T, E>(
+pub async fn list<T>(
     server: &Server,
     scope: &Scope,
-    page_size: usize,
-    convert: impl Fn(&Value) -> Result<T, E>,
+    mut page_size: usize,
+    read: impl Fn(&RawValue) -> Result<T, Failure>,
     on_page: impl Fn(Progress),
-) -> Result<Listed<T>, Failure>
-where
-    Failure: From<E>,
-{
+) -> Result<Listed<T>, Failure> {
     let mut objects = Vec::new();
     let mut rest = String::new();
     loop {
@@ -103,11 +102,22 @@ where
             "" => scope.path(&format!("limit={page_size}")),
             rest => scope.path(&format!("limit={page_size}&continue={}", segment(rest))),
         };
-        let body = server.get(&path, scope.form.of_list()).await?.whole().await?;
+        let answer = server.get(&path, scope.form.of_list()).await;
+        let body = match async { answer?.whole().await }.await {
+            Err(Failure::TooLarge) if page_size > 1 => {
+                page_size = (page_size / 8).max(1);
+                continue;
+            }
+            body => body?,
+        };
         let page: Page<'_> = serde_json::from_slice(&body)?;
+        if page.metadata.resource_version.0.is_empty() {
+            return Err(Failure::Refused(
+                "it is listed without a resource version, so that it cannot be watched".into(),
+            ));
+        }
         for item in page.items.unwrap_or_default() {
-            let item: Value = serde_json::from_str(item.get())?;
-            objects.push(convert(&item)?);
+            objects.push(read(item)?);
         }
         if page.metadata.rest.is_empty() {
             objects.shrink_to_fit();
@@ -118,7 +128,7 @@ where
     }
 }
 
-/// The state that the server is in now.
+/// The state that the server is in now. Without the label, with which it might look through all objects for one.
 ///
 /// # Errors
 /// When it does not say.
@@ -127,7 +137,8 @@ pub async fn current_version(server: &Server, scope: &Scope) -> Result<ResourceV
     struct Head {
         metadata: PageMetadata,
     }
-    let head: Head = server.json(&scope.path("limit=1"), scope.form.of_list()).await?;
+    let path = format!("{}?limit=1", scope.endpoint.path());
+    let head: Head = server.json(&path, scope.form.of_list()).await?;
     Ok(head.metadata.resource_version)
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 
-use crate::mesh::{GroupKind, Key, Resource};
+use crate::mesh::object::is_namespace_name;
+use crate::mesh::{GroupKind, Key, ObjectRef, Resource};
 
 /// Who names whom.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub struct Named {
 impl Named {
     /// Says whom an object names now, and whether that changed anything.
     pub fn put(&mut self, resource: &Resource) -> bool {
-        let names = resource.subscription().and_then(|it| it.subscriber());
+        let names = resource.subscription().and_then(|it| it.subscriber()).filter(|it| can_exist(it));
         let before = match names {
             Some(subscriber) => self.subscribers.insert(resource.key.clone(), subscriber.clone()),
             None => self.subscribers.remove(&resource.key),
@@ -81,6 +82,20 @@ impl Named {
     }
 }
 
+/// Whether an object can have such a name at all. Whoever writes a trigger writes what he likes, and none of it may lead
+/// to anything but an object: not to a part of one, such as `pods/x/log`, and not past the limits of servers on the way.
+fn can_exist(object: &ObjectRef) -> bool {
+    let is_label = |it: &str| {
+        let is_inner = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
+        !it.is_empty() && it.bytes().all(is_inner)
+    };
+    let ObjectRef { namespace, name, of } = object;
+    let is_group = of.group.len() <= 253 && (of.group.is_empty() || of.group.split('.').all(is_label));
+    let is_kind = (1..=63).contains(&of.kind.len()) && of.kind.bytes().all(|it| it.is_ascii_alphanumeric());
+    let is_name = (1..=253).contains(&name.len()) && !matches!(&**name, "." | "..") && !name.contains(['/', '%']);
+    is_group && is_kind && is_namespace_name(namespace) && is_name
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -105,6 +120,30 @@ mod tests {
         assert_eq!(kinds(&named), ["Job.apps"].map(String::from).into());
         assert!(named.take(&trigger("c", None).key));
         assert!(named.kinds.is_empty() && named.subscribers.is_empty(), "{named:?}");
+    }
+
+    #[test]
+    fn what_cannot_exist_is_not_looked_for() {
+        let long = "a".repeat(254);
+        let cases = [
+            (("", "Service", "shop", "mailer"), true),
+            (("serving.knative.dev", "Service", "shop", "mailer.v1:x"), true),
+            (("", "Service", "shop", "https:victim:8443/proxy/shutdown"), false),
+            (("", "Pod", "a/pods/b/proxy", "x"), false),
+            (("", "Pod", "a", "x%2Flog"), false),
+            (("", "Pod", "a", ".."), false),
+            (("", "Pod", "", "x"), false),
+            (("", "Pod/log", "a", "x"), false),
+            (("", "", "a", "x"), false),
+            (("", "Pod", "a", &long), false),
+            ((&long, "Pod", "a", "x"), false),
+            (("a/b", "Pod", "a", "x"), false),
+            (("a..b", "Pod", "a", "x"), false),
+        ];
+        for ((group, kind, namespace, name), expected) in cases {
+            let object = ObjectRef::new(GroupKind::new(group, kind), namespace, name);
+            assert_eq!(can_exist(&object), expected, "{object}");
+        }
     }
 
     fn trigger(name: &str, subscriber: Option<&str>) -> Resource {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::endpoint::Endpoint;
 use super::kinds::{is_core, known_kinds, may_subscribe};
 use super::list::Scope;
-use super::reflect::Object;
+use super::object::Object;
 use super::server::Form;
 use crate::mesh::{GroupKind, Key, Resource, Uid};
 
@@ -23,6 +23,12 @@ impl Defined {
     pub fn from_object(object: Object) -> (Key, Self) {
         let Object { resource, endpoint } = object;
         (resource.key.clone(), Self { resource, endpoint: endpoint.map(|it| *it) })
+    }
+
+    /// Whether it says something about the mesh. One that is not established says nothing: another one may define the
+    /// kind.
+    pub fn matters(&self) -> bool {
+        self.endpoint.is_some() && self.resource.definition().is_some_and(|it| it.subscribable || it.source)
     }
 }
 
@@ -80,10 +86,19 @@ pub fn plan<'a>(
     for of in named.filter(|it| may_subscribe(it)).collect::<BTreeSet<_>>() {
         let endpoint = defined.get(of).map(|it| (*it).clone()).or_else(|| found(of));
         let labeled = |endpoint| Scope { endpoint, form: Form::Metadata, label: Some(label.to_owned()) };
-        let only_named = || Wanted { scope: endpoint.map(labeled), uid: Uid::from(""), defined: false };
+        // A reference has a namespace, so that it never names what has none.
+        let scope = endpoint.filter(|it| it.namespaced).map(labeled);
+        let only_named = || Wanted { scope, uid: Uid::from(""), defined: false };
         wanted.entry(of.clone()).or_insert_with(only_named);
     }
     wanted
+}
+
+impl Definitions {
+    /// Whether a definition says where a kind is served, so that nobody else needs to be asked.
+    pub fn place(&self, of: &GroupKind) -> bool {
+        defined_endpoints(self).contains_key(of)
+    }
 }
 
 fn defined_endpoints(definitions: &Definitions) -> BTreeMap<&GroupKind, &Endpoint> {
@@ -96,9 +111,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::convert::Converter;
-    use super::super::reflect::{Object, read};
+    use super::super::object::{Object, read};
     use super::*;
     use crate::origins::kubernetes::kinds::definitions_endpoint;
+
+    const DEFINITION: &str = "CustomResourceDefinition.apiextensions.k8s.io";
 
     #[test]
     fn what_is_read_is_decided_by_definitions_and_names() {
@@ -121,13 +138,24 @@ mod tests {
             (
                 "of what is only named, that which has the label is read, wherever that is found out",
                 read(),
-                vec!["Robot.x.io", "Tap.x.io", "Service", "Deployment.apps", "Ghost.x.io", "Secret"],
-                "Broker.eventing.knative.dev v1; Deployment.apps ?; Ghost.x.io ?; Hose.x.io v1; Robot.x.io v1 label=id; \
+                vec![
+                    "Robot.x.io",
+                    "Tap.x.io",
+                    "Service",
+                    "Deployment.apps",
+                    "Ghost.x.io",
+                    "Node",
+                    "Secret",
+                    DEFINITION,
+                ],
+                "Broker.eventing.knative.dev v1; Deployment.apps ?; Ghost.x.io ?; Hose.x.io v1; Node ?; Robot.x.io v1 label=id; \
                  Service v7 label=id; Tap.x.io v1",
             ),
         ];
         let service = endpoint(&of("Service"), "v7");
-        let discovered = Discovered::from([(of("Service"), Some(service)), (of("Ghost.x.io"), None)]);
+        let node = Endpoint { namespaced: false, ..endpoint(&of("Node"), "v1") };
+        let discovered =
+            Discovered::from([(of("Service"), Some(service)), (of("Node"), Some(node)), (of("Ghost.x.io"), None)]);
         for (what, definitions, named, expected) in cases {
             let named: Vec<_> = named.into_iter().map(of).collect();
             let plan = plan(&definitions, named.iter(), &discovered, "id");
@@ -160,7 +188,13 @@ mod tests {
     }
 
     fn endpoint(of: &GroupKind, version: &str) -> Endpoint {
-        Endpoint { of: of.clone(), version: version.into(), plural: "things".into(), namespaced: true }
+        Endpoint {
+            of: of.clone(),
+            version: version.into(),
+            plural: "things".into(),
+            namespaced: true,
+            is_watchable: true,
+        }
     }
 
     fn definition(kind: &str, group: &str, labels: &Value) -> (Key, Defined) {
@@ -173,7 +207,8 @@ mod tests {
             "status": {"conditions": [{"type": "Established", "status": "True"}]},
         });
         let scope = Scope::all(definitions_endpoint());
-        let Object { resource, endpoint } = read(&Converter::new("id"), &scope, &object).unwrap();
+        let Object { resource, endpoint } =
+            read(&Converter::new("id"), &scope, &serde_json::value::to_raw_value(&object).unwrap()).unwrap();
         (resource.key.clone(), Defined { resource, endpoint: endpoint.map(|it| *it) })
     }
 }

@@ -7,20 +7,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::backoff::{Backoff, random};
-use super::convert::{Converter, Rejection};
-use super::endpoint::{Endpoint, endpoint_of};
+use super::convert::Converter;
+use super::failure::Failure;
 use super::kinds::Reading;
 use super::list::{Progress, ResourceVersion, Scope, current_version, list};
-use super::server::{Failure, Form, Pulse, Server};
+use super::object::{Object, read};
+use super::server::{Pulse, Server};
 use super::watch::{Event, Watch};
-use crate::mesh::object::Pairs;
-use crate::mesh::resource::{Resource, Role};
 
 /// How many objects a page of a list has.
 pub const PAGE: usize = 500;
@@ -30,14 +29,6 @@ pub const PAGE_OF_DEFINITIONS: usize = 25;
 const GOOD: Duration = Duration::from_secs(5);
 /// When the server is back after it was away, what gives no sign of life for so long is given up.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// An object as it is read.
-#[derive(Debug, Clone)]
-pub struct Object {
-    pub resource: Arc<Resource>,
-    /// Of a definition: where the objects of its kind are.
-    pub endpoint: Option<Box<Endpoint>>,
-}
 
 /// What a reflector tells.
 #[derive(Debug)]
@@ -56,6 +47,8 @@ pub enum Report {
     LeftOut(String),
     /// What was asked for object by object may be listed after all.
     MayBeListed,
+    /// It has ended, which it never should.
+    Died,
 }
 
 /// Tells reports, each with the number of who tells it.
@@ -128,15 +121,15 @@ impl Reflector {
         self.server = server;
         let mut woken = self.woken.clone();
         loop {
-            let began = Instant::now();
+            let mut opened = None;
             let ended = tokio::select! {
-                ended = self.attempt(&mut position) => ended,
+                ended = self.attempt(&mut position, &mut opened) => ended,
                 () = is_given_up(&pulse, &mut woken) => {
                     position = position.map(Position::doubted);
                     continue;
                 }
             };
-            let is_good = position.is_some() && began.elapsed() >= GOOD;
+            let is_good = opened.is_some_and(|it: Instant| it.elapsed() >= GOOD);
             if is_good {
                 backoff = Backoff::default();
             }
@@ -163,8 +156,11 @@ impl Reflector {
         }
     }
 
-    /// Lists where needed, and watches until that ends.
-    async fn attempt(&self, position: &mut Option<Position>) -> Result<(), Stop> {
+    /// Lists where needed, and watches until that ends. Says when the watch began.
+    async fn attempt(&self, position: &mut Option<Position>, opened: &mut Option<Instant>) -> Result<(), Stop> {
+        if !self.scope.endpoint.is_watchable {
+            return Err(Failure::Refused("its objects cannot be listed and watched".into()).into());
+        }
         if let Some(known) = position
             && known.is_doubtful
         {
@@ -180,6 +176,7 @@ impl Reflector {
         *is_doubtful = false;
         let dice = random();
         let mut watch = Watch::open(&self.server, &self.scope, version, dice).await?;
+        *opened = Some(Instant::now());
         self.teller.tell(Report::Heard).await?;
         while let Some(event) = watch.next().await? {
             let report = match event {
@@ -202,23 +199,9 @@ impl Reflector {
         Ok(Position { version: listed.version, is_doubtful: false })
     }
 
-    fn read(&self, object: &Value) -> Result<Object, Rejection> {
+    fn read(&self, object: &RawValue) -> Result<Object, Failure> {
         read(&self.converter, &self.scope, object)
     }
-}
-
-/// Reads an object.
-///
-/// # Errors
-/// When it is none.
-pub fn read(converter: &Converter, scope: &Scope, object: &Value) -> Result<Object, Rejection> {
-    let mut resource = converter.convert_as(&scope.endpoint.of, object)?;
-    if scope.form == Form::Metadata {
-        // It is a subscriber and nothing else: only who that is matters.
-        (resource.labels, resource.annotations, resource.role) = (Pairs::default(), Pairs::default(), Role::Plain);
-    }
-    let endpoint = resource.definition().and_then(|_| endpoint_of(object)).map(Box::new);
-    Ok(Object { resource: Arc::new(resource), endpoint })
 }
 
 impl Position {
@@ -232,7 +215,7 @@ fn keeps_position(failure: &Failure) -> bool {
     match failure {
         Failure::Unauthorized(_) | Failure::Refused(_) => true,
         Failure::Busy { status, .. } => *status == 429,
-        Failure::Absent | Failure::Expired | Failure::Unreachable(_) | Failure::Garbled(_) => false,
+        Failure::Absent | Failure::Expired | Failure::Unreachable(_) | Failure::TooLarge | Failure::Garbled(_) => false,
     }
 }
 

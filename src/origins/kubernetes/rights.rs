@@ -101,8 +101,13 @@ mod tests {
             .iter()
             .map(|(kind, plural)| {
                 let of = GroupKind::new("", *kind);
-                let endpoint =
-                    Endpoint { of: of.clone(), version: "v1".into(), plural: (*plural).into(), namespaced: true };
+                let endpoint = Endpoint {
+                    of: of.clone(),
+                    version: "v1".into(),
+                    plural: (*plural).into(),
+                    namespaced: true,
+                    is_watchable: true,
+                };
                 (of, Some(endpoint))
             })
             .collect();

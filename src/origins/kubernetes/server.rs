@@ -10,18 +10,18 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::client::Body;
 use kube::config::{AuthInfo, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::convert::Rejection;
+use super::failure::{Failure, failure, words};
 
 /// How long an answer may take to begin, or to go on once it has begun.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The largest answer that is read, in bytes: a page of objects, or one event of a watch.
-const MAX_ANSWER: usize = 256 << 20;
-/// How much of a server's own words is passed on, in characters.
-const MAX_WORDS: usize = 300;
+const MAX_ANSWER: usize = 64 << 20;
+/// The longest time that a server may ask to be left alone for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Which cluster: that of a kubeconfig, or the one that the process runs in.
 #[derive(Debug, Clone, Default)]
@@ -43,51 +43,6 @@ pub enum ConnectionError {
     Client(#[from] kube::Error),
 }
 
-/// What went wrong when asking the API server.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    #[error("the API server does not accept our credentials: {0}")]
-    Unauthorized(String),
-    /// It will not be answered however often it is asked.
-    #[error("refused: {0}")]
-    Refused(String),
-    #[error("the API server does not serve it")]
-    Absent,
-    /// The state that was asked for is no longer known there.
-    #[error("the API server no longer knows the state that we have")]
-    Expired,
-    /// It cannot answer now.
-    #[error("the API server answers {status}: {words}")]
-    Busy { status: u16, words: String, retry_after: Option<Duration> },
-    #[error("the API server cannot be reached: {0}")]
-    Unreachable(String),
-    /// What came was no answer to what was asked.
-    #[error("the answer cannot be read: {0}")]
-    Garbled(String),
-}
-
-impl Failure {
-    /// How long the API server asks to be left alone.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Busy { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-}
-
-impl From<serde_json::Error> for Failure {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Garbled(error.to_string())
-    }
-}
-
-impl From<Rejection> for Failure {
-    fn from(rejection: Rejection) -> Self {
-        Self::Garbled(rejection.to_string())
-    }
-}
-
 /// In which form objects are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -98,7 +53,7 @@ pub enum Form {
 
 impl Form {
     /// What to accept for one object, or an event with one.
-    fn of_one(self) -> &'static str {
+    pub fn of_one(self) -> &'static str {
         match self {
             Self::Whole => "application/json",
             Self::Metadata => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
@@ -111,10 +66,6 @@ impl Form {
             Self::Whole => "application/json",
             Self::Metadata => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
         }
-    }
-
-    pub fn accept(self) -> &'static str {
-        self.of_one()
     }
 }
 
@@ -187,7 +138,7 @@ impl Server {
     /// # Errors
     /// When it does not answer.
     pub async fn version(&self) -> Result<Info, Failure> {
-        self.json("/version", Form::Whole.accept()).await
+        self.json("/version", Form::Whole.of_one()).await
     }
 
     /// Asks for a document.
@@ -213,7 +164,7 @@ impl Server {
     /// # Errors
     /// When it is not created.
     pub async fn create<T: Serialize + DeserializeOwned>(&self, path: &str, object: &T) -> Result<T, Failure> {
-        let json = Form::Whole.accept();
+        let json = Form::Whole.of_one();
         let request =
             http::Request::post(path).header(http::header::CONTENT_TYPE, json).header(http::header::ACCEPT, json);
         let mut answer = self.send(request.body(Body::from(serde_json::to_vec(object)?))).await?;
@@ -315,7 +266,7 @@ impl Answer {
         self.pulse.beat();
         if let Ok(data) = frame.map_err(|error| Failure::Unreachable(innermost(&error)))?.into_data() {
             if self.buffer.len() + data.len() > MAX_ANSWER {
-                return Err(Failure::Garbled(format!("it has more than {MAX_ANSWER} bytes")));
+                return Err(Failure::TooLarge);
             }
             self.buffer.extend_from_slice(&data);
         }
@@ -323,49 +274,10 @@ impl Answer {
     }
 }
 
-/// What an error of the API server's `Status` means, wherever it comes.
-pub fn failure(status: u16, words: &str, retry_after: Option<Duration>) -> Failure {
-    let words: String = words.chars().take(MAX_WORDS).collect();
-    match status {
-        401 => Failure::Unauthorized(words),
-        // Not every kind can be listed, or watched, or read as metadata.
-        403 | 405 | 406 => Failure::Refused(words),
-        404 => Failure::Absent,
-        410 => Failure::Expired,
-        _ => Failure::Busy { status, words, retry_after },
-    }
-}
-
-/// An error that comes as an event of a watch.
-pub fn failure_in(event: &Value) -> Failure {
-    let status: Words = Words::deserialize(event).unwrap_or_default();
-    let retry_after = status.details.unwrap_or_default().retry_after_seconds.map(Duration::from_secs);
-    failure(status.code.unwrap_or(500), &status.message.unwrap_or_default(), retry_after)
-}
-
-/// What is of use in a `Status`.
-#[derive(Default, Deserialize)]
-struct Words {
-    code: Option<u16>,
-    message: Option<String>,
-    details: Option<Details>,
-}
-
-#[derive(Default, Deserialize)]
-struct Details {
-    #[serde(rename = "retryAfterSeconds")]
-    retry_after_seconds: Option<u64>,
-}
-
-/// What the API server says of an error: the message of a `Status`, or a plain text.
-fn words(body: &[u8]) -> String {
-    let status: Words = serde_json::from_slice(body).unwrap_or_default();
-    status.message.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned())
-}
-
 /// RFC 9110, section 10.2.3, in seconds, as API servers write it.
 fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
-    headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+    let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
 async fn within_patience<T>(work: impl Future<Output = T>) -> Result<T, Failure> {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
+use super::failure::{Failure, failure_in};
 use super::list::{ResourceVersion, Scope};
-use super::server::{Answer, Failure, Server, failure_in};
+use super::server::{Answer, Server};
 
 /// How long the API server is asked to go on, in seconds; a little different each time, so that watches that began
 /// together do not all end together.
@@ -18,9 +19,9 @@ const MAX_SILENCE: Duration = Duration::from_secs(150);
 #[derive(Debug)]
 pub enum Event {
     /// An object is now like this.
-    Changed(Value),
+    Changed(Box<RawValue>),
     /// An object is gone; it was like this.
-    Deleted(Value),
+    Deleted(Box<RawValue>),
     /// Nothing happened.
     Bookmark,
 }
@@ -33,10 +34,23 @@ pub struct Watch {
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct Line<'a> {
     #[serde(rename = "type")]
-    of_type: String,
-    object: Value,
+    of_type: &'a str,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+/// As much of an object as an event needs.
+#[derive(Deserialize)]
+struct Head {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    resource_version: ResourceVersion,
 }
 
 impl Watch {
@@ -48,7 +62,7 @@ impl Watch {
         let seconds = DURATION.start + dice % (DURATION.end - DURATION.start);
         let version = super::endpoint::segment(&after.0);
         let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}");
-        let answer = server.get(&scope.path(&query), scope.form.accept()).await?;
+        let answer = server.get(&scope.path(&query), scope.form.of_one()).await?;
         Ok(Self { answer, version: after.clone() })
     }
 
@@ -62,35 +76,29 @@ impl Watch {
     /// # Errors
     /// When the watch breaks, or tells what cannot be.
     pub async fn next(&mut self) -> Result<Option<Event>, Failure> {
-        loop {
-            let line = tokio::time::timeout(MAX_SILENCE, self.answer.line()).await;
-            let silent = |_| Failure::Unreachable(format!("the watch said nothing for {} s", MAX_SILENCE.as_secs()));
-            let Some(line) = line.map_err(silent)?? else { return Ok(None) };
-            if let Some(event) = event(&line, &mut self.version)? {
-                return Ok(Some(event));
-            }
-        }
+        let line = tokio::time::timeout(MAX_SILENCE, self.answer.line()).await;
+        let silent = |_| Failure::Unreachable(format!("the watch said nothing for {} s", MAX_SILENCE.as_secs()));
+        let line = line.map_err(silent)??;
+        line.map(|line| event(&line, &mut self.version)).transpose()
     }
 }
 
-/// What a line tells after a state; nothing when it tells again what led to that state.
-fn event(line: &[u8], state: &mut ResourceVersion) -> Result<Option<Event>, Failure> {
+/// What a line tells after a state. What led to that state may be told again, which changes nothing.
+fn event(line: &[u8], state: &mut ResourceVersion) -> Result<Event, Failure> {
     let Line { of_type, object } = serde_json::from_slice(line)?;
     if of_type == "ERROR" {
-        return Err(failure_in(&object));
+        return Err(failure_in(object));
     }
-    let version = version_of(&object).ok_or_else(|| garbled("an event without a resource version"))?;
+    let version = version_of(object).ok_or_else(|| garbled("an event without a resource version"))?;
     if version.is_before(state) {
         // What else may be missing, nobody knows.
         return Err(garbled("the events are out of order"));
     }
-    let is_repeated = version == *state;
     *state = version;
-    match &*of_type {
-        "BOOKMARK" => Ok(Some(Event::Bookmark)),
-        "ADDED" | "MODIFIED" | "DELETED" if is_repeated => Ok(None),
-        "ADDED" | "MODIFIED" => Ok(Some(Event::Changed(object))),
-        "DELETED" => Ok(Some(Event::Deleted(object))),
+    match of_type {
+        "BOOKMARK" => Ok(Event::Bookmark),
+        "ADDED" | "MODIFIED" => Ok(Event::Changed(object.to_owned())),
+        "DELETED" => Ok(Event::Deleted(object.to_owned())),
         other => Err(garbled(&format!("an event of the type `{other}`"))),
     }
 }
@@ -99,9 +107,9 @@ fn garbled(what: &str) -> Failure {
     Failure::Garbled(what.to_owned())
 }
 
-fn version_of(object: &Value) -> Option<ResourceVersion> {
-    let version = object.get("metadata")?.get("resourceVersion")?.as_str()?;
-    (!version.is_empty()).then(|| ResourceVersion(version.to_owned()))
+fn version_of(object: &RawValue) -> Option<ResourceVersion> {
+    let head: Head = serde_json::from_str(object.get()).ok()?;
+    Some(head.metadata.resource_version).filter(|it| !it.0.is_empty())
 }
 
 #[cfg(test)]
@@ -124,7 +132,7 @@ mod tests {
             (line("DELETED", "100"), "deleted, 100"),
             (line("BOOKMARK", "10"), "bookmark, 10"),
             (line("BOOKMARK", "13"), "bookmark, 13"),
-            (line("ADDED", "10"), "nothing, 10"),
+            (line("ADDED", "10"), "changed, 10"),
             (line("MODIFIED", "9"), "the answer cannot be read: the events are out of order, 10"),
             (line("MODIFIED", ""), "the answer cannot be read: an event without a resource version, 10"),
             (line("RENAMED", "14"), "the answer cannot be read: an event of the type `RENAMED`, 14"),
@@ -139,10 +147,9 @@ mod tests {
         for (line, expected) in cases {
             let mut state = ResourceVersion("10".into());
             let found = match event(line.as_bytes(), &mut state) {
-                Ok(Some(Event::Changed(_))) => "changed".into(),
-                Ok(Some(Event::Deleted(_))) => "deleted".into(),
-                Ok(Some(Event::Bookmark)) => "bookmark".into(),
-                Ok(None) => "nothing".into(),
+                Ok(Event::Changed(_)) => "changed".into(),
+                Ok(Event::Deleted(_)) => "deleted".into(),
+                Ok(Event::Bookmark) => "bookmark".into(),
                 Err(failure) => failure.to_string(),
             };
             assert_eq!(format!("{found}, {}", state.0), expected, "{line}");

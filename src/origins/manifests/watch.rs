@@ -32,14 +32,13 @@ pub async fn run(mut manifests: Manifests, feed: Feed) -> Result<(), Closed> {
         if !updates.is_empty() {
             info!(files = manifests.file_count(), objects = manifests.object_count(), "Manifests read");
         }
-        if problems != manifests.problems() {
+        let status = (problems != manifests.problems()).then(|| {
             log(&problems, manifests.problems());
             problems = manifests.problems().to_vec();
-            let problems = problems.iter().map(ToString::to_string).collect();
-            feed.report(Status { problems, ..Status::default() });
-        }
-        if !updates.is_empty() || complete != was_complete {
-            feed.send(Batch { updates, complete }).await?;
+            Status { problems: problems.iter().map(ToString::to_string).collect(), ..Status::default() }
+        });
+        if !updates.is_empty() || complete != was_complete || status.is_some() {
+            feed.send(Batch { updates, complete, status }).await?;
             was_complete = complete;
         }
         // Either is a reason to look.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::super::server::{Failure, Server};
+use super::super::failure::Failure;
+use super::super::server::Server;
 
 /// How often it is asked.
 const EVERY: Duration = Duration::from_secs(2);
@@ -41,8 +42,16 @@ impl Heartbeat {
                 tokio::time::sleep(if is_away { EVERY_WHEN_AWAY } else { EVERY }).await;
                 let asked = Instant::now();
                 match tokio::time::timeout(PATIENCE, server.version()).await {
-                    // Whoever refuses is there.
-                    Ok(Ok(_) | Err(Failure::Unauthorized(_) | Failure::Refused(_) | Failure::Absent)) => {
+                    // Whoever refuses, or has too much to do, is there.
+                    Ok(
+                        Ok(_)
+                        | Err(
+                            Failure::Unauthorized(_)
+                            | Failure::Refused(_)
+                            | Failure::Absent
+                            | Failure::Busy { status: 429, .. },
+                        ),
+                    ) => {
                         tell.send_replace(Beat { at: asked, is_away: false });
                         if is_away {
                             wake.send_replace(());

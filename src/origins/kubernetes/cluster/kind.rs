@@ -2,21 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use super::super::convert::Converter;
+use super::super::failure::Failure;
 use super::super::fetch::Fetcher;
 use super::super::kinds::is_core;
 use super::super::list::{Progress, Scope};
 use super::super::plan::Wanted;
 use super::super::reflect::{Reflector, Report, Teller};
-use super::super::server::{Failure, Server};
+use super::super::server::Form;
+use super::super::server::Server;
 use crate::index::status::State;
 use crate::mesh::{GroupKind, Key};
+
+/// A refusal that has lasted so long is meant.
+const REFUSED_FOR_GOOD: Duration = Duration::from_secs(2);
 
 /// Starts readers.
 pub struct Readers {
@@ -51,8 +56,9 @@ impl Readers {
         let teller = self.teller();
         let number = teller.number;
         let (server, converter, woken) = (self.server.clone(), self.converter.clone(), self.woken.clone());
-        let task = tokio::spawn(Reflector { server, scope, converter, teller, woken }.run());
-        Reader { number, task: task.abort_handle(), names: None }
+        let reflector = Reflector { server, scope, converter, teller: teller.clone(), woken };
+        let task = spawn(reflector.run(), teller);
+        Reader { number, task, names: None }
     }
 
     /// Asks for one object after the other.
@@ -61,9 +67,23 @@ impl Readers {
         let number = teller.number;
         let (tell_names, names) = watch::channel(names);
         let (server, converter, woken) = (self.server.clone(), self.converter.clone(), self.woken.clone());
-        let task = tokio::spawn(Fetcher { server, scope, converter, teller, names, woken }.run());
-        Reader { number, task: task.abort_handle(), names: Some(tell_names) }
+        let fetcher = Fetcher { server, scope, converter, teller: teller.clone(), names, woken };
+        let task = spawn(fetcher.run(), teller);
+        Reader { number, task, names: Some(tell_names) }
     }
+}
+
+/// Runs a reader, and tells when it panics: nobody else would notice.
+fn spawn(work: impl Future<Output: Send> + Send + 'static, teller: Teller) -> AbortHandle {
+    let task = tokio::spawn(async move { _ = work.await });
+    let handle = task.abort_handle();
+    tokio::spawn(async move {
+        if task.await.is_err_and(|it| it.is_panic()) {
+            // Without anybody who listens, nobody waits for it either.
+            let _ = teller.tell(Report::Died).await;
+        }
+    });
+    handle
 }
 
 /// Reads as long as it is kept.
@@ -80,6 +100,10 @@ impl Drop for Reader {
     }
 }
 
+fn form(wanted: &Wanted) -> Option<Form> {
+    wanted.scope.as_ref().map(|it| it.form)
+}
+
 /// One kind that is read.
 pub struct Kind {
     wanted: Wanted,
@@ -88,6 +112,8 @@ pub struct Kind {
     was_listed: bool,
     progress: Progress,
     failure: Option<Failure>,
+    /// Since when it is refused.
+    refused_since: Option<Instant>,
     /// Why something is missing of what was listed.
     left_out: Option<String>,
     /// When it was last up to date.
@@ -98,19 +124,32 @@ impl Kind {
     pub fn new(wanted: Wanted, readers: &mut Readers) -> Self {
         let reader = wanted.scope.clone().map(|it| readers.reflect(it));
         let progress = Progress { seen: 0, remaining: 0 };
-        Self { wanted, reader, was_listed: false, progress, failure: None, left_out: None, heard: Instant::now() }
+        Self {
+            wanted,
+            reader,
+            was_listed: false,
+            progress,
+            failure: None,
+            refused_since: None,
+            left_out: None,
+            heard: Instant::now(),
+        }
     }
 
-    /// Reads it in another way if that is wanted. What is known stays until it has been listed anew.
-    pub fn change(&mut self, wanted: Wanted, readers: &mut Readers) {
+    /// Reads it in another way if that is wanted. What is known stays until it has been listed anew, unless the kind is
+    /// not served any more: then it says so, and whatever is known of it is gone.
+    pub fn change(&mut self, wanted: Wanted, readers: &mut Readers) -> bool {
         if self.wanted == wanted {
-            return;
+            return false;
         }
-        let is_read_alike = self.wanted.scope == wanted.scope && self.wanted.uid == wanted.uid;
-        self.wanted = wanted;
-        if !is_read_alike {
-            self.list_again(readers);
+        let before = std::mem::replace(&mut self.wanted, wanted);
+        if before.scope == self.wanted.scope && before.uid == self.wanted.uid {
+            return false;
         }
+        // What was read in another form is no list of this one.
+        self.was_listed &= !self.is_asked_by_name() && form(&before) == form(&self.wanted);
+        self.list_again(readers);
+        before.scope.is_some() && self.wanted.scope.is_none()
     }
 
     /// What was asked for by name may be listed after all.
@@ -120,8 +159,8 @@ impl Kind {
     }
 
     /// Begins again with a list.
-    fn list_again(&mut self, readers: &mut Readers) {
-        (self.failure, self.left_out) = (None, None);
+    pub fn list_again(&mut self, readers: &mut Readers) {
+        (self.failure, self.refused_since, self.left_out) = (None, None, None);
         self.reader = self.wanted.scope.clone().map(|it| readers.reflect(it));
     }
 
@@ -134,11 +173,6 @@ impl Kind {
         self.reader.is_some()
     }
 
-    /// It is not served any more. Says whether something of it was known.
-    pub fn forget(&mut self) -> bool {
-        std::mem::take(&mut self.was_listed)
-    }
-
     pub fn is_defined(&self) -> bool {
         self.wanted.defined
     }
@@ -146,7 +180,12 @@ impl Kind {
     /// Of a kind that may not be listed, single objects may still be readable; this is worth while where it is known
     /// which ones matter.
     pub fn may_be_asked_by_name(&self) -> bool {
-        !self.wanted.defined && !self.was_listed && !self.is_asked_by_name()
+        !self.wanted.defined && !self.was_listed && !self.is_asked_by_name() && self.is_refused_for_good()
+    }
+
+    /// A server that has just started may refuse what it allows soon.
+    pub fn is_refused_for_good(&self) -> bool {
+        self.refused_since.is_some_and(|it| it.elapsed() >= REFUSED_FOR_GOOD)
     }
 
     pub fn is_asked_by_name(&self) -> bool {
@@ -181,6 +220,8 @@ impl Kind {
             if is_new {
                 self.log_failure(failure);
             }
+            let is_refused = matches!(failure, Failure::Refused(_) | Failure::Absent);
+            self.refused_since = is_refused.then(|| self.refused_since.unwrap_or_else(Instant::now));
             if self.failure.is_none() {
                 self.heard = self.heard.max(probed);
             }
@@ -201,7 +242,7 @@ impl Kind {
             if let Some(of) = self.of().filter(|_| self.was_listed) {
                 info!(kind = %of, "{of} is up to date again");
             }
-            self.failure = None;
+            (self.failure, self.refused_since) = (None, None);
         }
         changed || matches!(report, Report::Progress(_) | Report::Listed(_) | Report::LeftOut(_))
     }
@@ -217,10 +258,9 @@ impl Kind {
             };
         };
         let why = failure.to_string().into();
-        let is_refused = matches!(failure, Failure::Refused(_) | Failure::Absent);
         if self.was_listed {
             State::Stale { since: self.heard, why }
-        } else if is_refused && !is_core(of) {
+        } else if self.is_refused_for_good() && !is_core(of) {
             State::LeftOut { why }
         } else {
             State::Missing { why }
