@@ -4,6 +4,8 @@
 mod completeness;
 #[path = "live/golden.rs"]
 mod golden;
+#[path = "live/hostile.rs"]
+mod hostile;
 #[path = "live/requests.rs"]
 mod requests;
 #[path = "live/rights.rs"]

@@ -1,6 +1,7 @@
 //! A kind that may not be listed: the objects that are named, asked for one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::mesh::Key;
 
 /// How often all are asked for again.
 const REFRESH: Duration = Duration::from_mins(1);
-/// How often to look whether what was refused is allowed by now.
+/// How often to look whether more is allowed by now.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How many are asked for at the most: whoever writes triggers names as many as he likes.
 const MAX_NAMES: usize = 1000;
@@ -80,10 +81,10 @@ impl Fetcher {
             if ask == Ask::All {
                 refreshed = Instant::now();
             }
-            let refused = self.tell(&known, too_many).await?;
+            self.tell(&known, too_many).await?;
             ask = tokio::select! {
                 () = sleep_until(refreshed + REFRESH) => Ask::All,
-                () = sleep(LOOK_AGAIN), if refused > 0 => Ask::Refused,
+                () = sleep(LOOK_AGAIN) => Ask::Refused,
                 Ok(()) = self.names.changed() => Ask::New,
                 Ok(()) = self.woken.changed() => Ask::All,
             };
@@ -94,20 +95,20 @@ impl Fetcher {
     }
 
     /// Tells what is known, and how many objects may not be read.
-    async fn tell(&self, known: &Answers, too_many: usize) -> Result<usize, Unwanted> {
+    async fn tell(&self, known: &Answers, too_many: usize) -> Result<(), Unwanted> {
         let found =
             known.values().filter_map(|it| if let Answer::Found(object) = it { Some(object.clone()) } else { None });
         self.teller.tell(Report::Listed(found.collect())).await?;
         let refused = known.values().filter(|it| matches!(it, Answer::Refused)).count();
         if refused + too_many > 0 {
             let of = known.len() + too_many;
-            let why = format!(
-                "it may not be listed; of {of} named objects, {refused} may not be read, and {too_many} are too many to \
-                 be asked for one by one"
-            );
+            let mut why = format!("it may not be listed, and {refused} of {of} named objects may not be read");
+            if too_many > 0 {
+                let _ = write!(why, "; {too_many} more are too many to be asked for one by one");
+            }
             self.teller.tell(Report::LeftOut(why)).await?;
         }
-        Ok(refused)
+        Ok(())
     }
 
     async fn ask(&self, ask: Ask, names: &BTreeSet<Key>, known: &Answers) -> Result<Answers, Failure> {
