@@ -14,6 +14,9 @@ use hashbrown::{Equivalent, HashSet};
 use super::filter::Filter;
 use super::object::{GroupKind, Key, ObjectRef, Pairs};
 
+/// Names are not longer than this, in bytes.
+const LONG: usize = 253;
+
 /// What the objects of one origin share. Several tasks may read objects side by side.
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -26,6 +29,10 @@ pub struct Shared {
 
 impl Shared {
     pub fn text(&self, text: &str) -> Arc<str> {
+        // A long text is hardly said twice, and a pool of them may hold much that nobody uses.
+        if text.len() > LONG {
+            return text.into();
+        }
         self.texts.get(text).unwrap_or_else(|| self.texts.share(text.into()))
     }
 
