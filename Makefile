@@ -2,7 +2,7 @@
 
 CARGO_DENY_VERSION := 0.18
 
-.PHONY: run test check bench openapi properties
+.PHONY: run test check bench bench-cluster openapi properties
 
 run:
 	cargo run --quiet -- serve --manifests config/samples/shop --dev-token
@@ -19,7 +19,10 @@ check:
 	if cargo deny fetch >/dev/null 2>&1; then cargo deny check --disable-fetch advisories; else echo 'advisories NOT checked: their database is out of reach'; fi
 
 bench:
-	cargo bench
+	cargo bench --bench mesh --bench http
+
+bench-cluster:
+	cargo bench --bench cluster
 
 openapi:
 	cargo run --quiet -- openapi > openapi/v1.json.new

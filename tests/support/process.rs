@@ -95,8 +95,13 @@ impl Service {
         get(&self.admin, path, &[])
     }
 
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
-        let signal = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        let signal = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
         assert!(signal.unwrap().success());
     }
 
