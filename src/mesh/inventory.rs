@@ -53,7 +53,8 @@ impl Hash for Named {
 }
 
 impl Inventory {
-    /// Applies updates in their order. Objects that end as they were are not among the changes.
+    /// Applies updates in their order. Objects that end as they were are not among the changes, and stay the very ones
+    /// that they were: others hold them as well.
     pub fn apply(&mut self, updates: impl IntoIterator<Item = Update>) -> Changes {
         let mut before = BTreeMap::new();
         for update in updates {
@@ -63,11 +64,17 @@ impl Inventory {
                 Update::Replace(kind, resources) => self.replace(&kind, resources, &mut before),
             }
         }
-        let changed = |(key, old): (Key, Option<Arc<Resource>>)| {
+        let mut changed = |(key, old): (Key, Option<Arc<Resource>>)| {
             let new = self.get(&key).cloned();
-            (new != old).then_some((key, new))
+            if new != old {
+                return Some((key, new));
+            }
+            if let Some(old) = old {
+                self.kinds.entry(key.of.clone()).or_default().replace(Named(old));
+            }
+            None
         };
-        before.into_iter().filter_map(changed).collect()
+        before.into_iter().filter_map(&mut changed).collect()
     }
 
     pub fn get(&self, key: &Key) -> Option<&Arc<Resource>> {
@@ -89,8 +96,12 @@ impl Inventory {
     }
 
     fn put(&mut self, resource: Arc<Resource>, before: &mut Changes) {
+        let kind = self.kinds.entry(resource.key.of.clone()).or_default();
+        if kind.get::<ObjectRef>(&resource.key).is_some_and(|held| held.0 == resource) {
+            return;
+        }
         let key = resource.key.clone();
-        let old = self.kinds.entry(key.of.clone()).or_default().replace(Named(resource));
+        let old = kind.replace(Named(resource));
         before.entry(key).or_insert(old.map(|it| it.0));
     }
 
@@ -101,12 +112,74 @@ impl Inventory {
     }
 
     fn replace(&mut self, kind: &GroupKind, resources: Vec<Arc<Resource>>, before: &mut Changes) {
-        for Named(old) in self.kinds.remove(kind).unwrap_or_default() {
-            before.entry(old.key.clone()).or_insert(Some(old));
+        let held = self.kinds.entry(kind.clone()).or_default();
+        if held.is_empty() {
+            held.reserve(resources.len());
+        } else {
+            let named: HashSet<_> = resources.iter().map(|it| it.key.clone()).collect();
+            for Named(old) in held.extract_if(|it| !named.contains(&it.0.key)) {
+                before.entry(old.key.clone()).or_insert(Some(old));
+            }
         }
-        self.kinds.entry(kind.clone()).or_default().reserve(resources.len());
         for resource in resources {
             self.put(resource, before);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::object::{ObjectRef, Pairs};
+    use crate::mesh::resource::{Flaws, Role};
+    use crate::mesh::uid::Uid;
+
+    fn broker(name: &str, uid: &str) -> Arc<Resource> {
+        Arc::new(Resource {
+            key: Arc::new(ObjectRef::new(GroupKind::new("eventing.knative.dev", "Broker"), "shop", name)),
+            uid: Uid::from(uid),
+            labels: Pairs::default(),
+            annotations: Pairs::default(),
+            backstage_id: None,
+            role: Role::Broker,
+            flaws: Flaws::default(),
+        })
+    }
+
+    /// The graph and the snapshot hold them: a list of what is known already must not make all of it anew.
+    #[test]
+    fn what_is_equal_to_what_is_held_does_not_take_its_place() {
+        let [stays, changes, goes] = ["stays", "changes", "goes"].map(|it| broker(it, "1"));
+        let of = stays.key.of.clone();
+        let equal = || broker("stays", "1");
+        let cases = [
+            ("upsert", vec![Update::Upsert(equal())]),
+            ("replace", vec![Update::Replace(of.clone(), vec![equal(), broker("changes", "2")])]),
+            ("another and back", vec![Update::Upsert(broker("stays", "2")), Update::Upsert(equal())]),
+            ("gone and back", vec![Update::Remove(equal().key.clone()), Update::Upsert(equal())]),
+            ("gone and back at once", vec![Update::Replace(of.clone(), vec![]), Update::Replace(of, vec![equal()])]),
+        ];
+        for (name, updates) in cases {
+            let mut inventory = Inventory::default();
+            inventory.apply([&stays, &changes, &goes].map(|it| Update::Upsert(it.clone())));
+            let changes = inventory.apply(updates);
+            assert!(!changes.contains_key(&stays.key), "{name}");
+            assert!(inventory.get(&stays.key).is_some_and(|it| Arc::ptr_eq(it, &stays)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_replacement_says_what_is_gone_new_and_other() {
+        let mut inventory = Inventory::default();
+        inventory.apply(["a", "b", "c"].map(|it| Update::Upsert(broker(it, "1"))));
+        let of = broker("a", "1").key.of.clone();
+        let all = vec![broker("a", "1"), broker("b", "2"), broker("d", "1")];
+        let changes = inventory.apply([Update::Replace(of, all)]);
+        let told: Vec<_> = changes
+            .iter()
+            .map(|(key, new)| format!("{} {}", key.name, new.as_ref().map_or("-".into(), |it| it.uid.to_string())))
+            .collect();
+        assert_eq!(told, ["b 2", "c -", "d 1"]);
+        assert_eq!(inventory.len(), 3);
     }
 }
