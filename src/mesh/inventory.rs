@@ -121,6 +121,10 @@ impl Inventory {
                 before.entry(old.key.clone()).or_insert(Some(old));
             }
         }
+        if held.is_empty() && resources.is_empty() {
+            // Kinds come and go as triggers name them.
+            self.kinds.remove(kind);
+        }
         for resource in resources {
             self.put(resource, before);
         }
