@@ -15,7 +15,7 @@ mod raw;
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -118,7 +118,7 @@ impl Case {
         }
     }
 
-    fn measure_start(&self, api: &Api, kubeconfig: &PathBuf, table: &mut Table) {
+    fn measure_start(&self, api: &Api, kubeconfig: &Path, table: &mut Table) {
         let collections = raw::collections(api);
         let objects = raw::count(api, &collections);
         println!("{} collections with {objects} objects are read", collections.len());
@@ -167,7 +167,7 @@ struct Round {
 }
 
 impl Round {
-    fn of(kubeconfig: &PathBuf, one_by_one: raw::Taken, all_at_once: raw::Taken) -> Self {
+    fn of(kubeconfig: &Path, one_by_one: raw::Taken, all_at_once: raw::Taken) -> Self {
         let (service, start) = start(kubeconfig);
         thread::sleep(SETTLED);
         let (steady, peak) = (memory(&service, "VmRSS"), memory(&service, "VmHWM"));
@@ -195,7 +195,7 @@ impl Round {
 }
 
 /// A service that has read everything, and how long that took.
-fn start(kubeconfig: &PathBuf) -> (Service, Duration) {
+fn start(kubeconfig: &Path) -> (Service, Duration) {
     let began = Instant::now();
     let service = Service::start(&["--kubeconfig", kubeconfig.to_str().expect("text"), "--dev-token"]);
     while get(&service.admin, "/readyz", &[]).status != 200 {

@@ -62,7 +62,7 @@ pub fn measure(api: &Api, service: &Service, writes: usize, nonce: &str) -> Time
     let (events, watching) = watch(api.clone(), version);
     let is_over = Arc::new(AtomicBool::new(false));
     let (answers, polling) = poll(service, is_over.clone());
-    let mut writer = api.connect();
+    let mut connection = api.connect();
     let mut times = Times::default();
     // The first answer is rendered from nothing, which is not what is measured.
     answers.recv_timeout(PATIENCE).expect("an answer");
@@ -71,11 +71,11 @@ pub fn measure(api: &Api, service: &Service, writes: usize, nonce: &str) -> Time
         let text = |field: &str| metadata[field].as_str().expect("text");
         let path = format!("{}/namespaces/{}/eventtypes/{}", prefix(), text("namespace"), text("name"));
         let description = format!("Fresh {nonce} {n}.");
-        let patch = json!({ "spec": { "description": description } }).to_string();
-        writer.send("PATCH", &path, "content-type: application/merge-patch+json\r\n", patch.as_bytes());
+        let change = json!({ "spec": { "description": description } }).to_string();
+        connection.send("PATCH", &path, "content-type: application/merge-patch+json\r\n", change.as_bytes());
         let sent = Instant::now();
-        let head = writer.head();
-        writer.body(&head);
+        let head = connection.head();
+        connection.body(&head);
         assert_eq!(head.status, 200, "{path}");
         (sent, description)
     };
