@@ -24,4 +24,5 @@ pub mod reference;
 mod reflect;
 pub mod rights;
 pub mod server;
+mod split;
 mod watch;

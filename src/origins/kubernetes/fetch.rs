@@ -146,6 +146,6 @@ impl Fetcher {
     async fn fetch_one(&self, key: &Key) -> Result<Object, Failure> {
         let path = self.scope.endpoint.path_of(key);
         let object: Box<RawValue> = self.server.json(&path, self.scope.form.of_one()).await?;
-        read(&self.converter, &self.scope, &object)
+        read(&self.converter, &self.scope, object.get())
     }
 }

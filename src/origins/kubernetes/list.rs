@@ -1,13 +1,16 @@
-//! A list, page by page: objects are converted as their page arrives, and nothing of a page stays.
+//! A list, page by page: objects are converted one by one as they arrive, and nothing of a page stays.
 
 use std::fmt::Write as _;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::endpoint::{Endpoint, segment};
 use super::failure::Failure;
 use super::server::{Form, Server};
+use super::split::Splitter;
+
+/// After how many objects it is told how far a list has got.
+const TOLD_EVERY: usize = 500;
 
 /// Which objects of a kind are read, and what of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,12 +60,13 @@ impl ResourceVersion {
     }
 }
 
+/// A page without its objects.
 #[derive(Deserialize)]
-struct Page<'a> {
+struct Page {
     metadata: PageMetadata,
     /// An empty list may be `null`; a page without any is none.
-    #[serde(borrow, deserialize_with = "Option::deserialize")]
-    items: Option<Vec<&'a RawValue>>,
+    #[serde(rename = "items", deserialize_with = "Option::deserialize")]
+    _items: Option<[(); 0]>,
 }
 
 #[derive(Deserialize)]
@@ -91,40 +95,41 @@ pub struct Progress {
 pub async fn list<T>(
     server: &Server,
     scope: &Scope,
-    mut page_size: usize,
-    read: impl Fn(&RawValue) -> Result<T, Failure>,
-    on_page: impl Fn(Progress),
+    page_size: usize,
+    read: impl Fn(&str) -> Result<T, Failure>,
+    on_progress: impl Fn(Progress),
 ) -> Result<Listed<T>, Failure> {
     let mut objects = Vec::new();
-    let mut rest = String::new();
+    let mut path = scope.path(&format!("limit={page_size}"));
+    let mut told = Progress { seen: 0, remaining: 0 };
     loop {
-        let path = match &*rest {
-            "" => scope.path(&format!("limit={page_size}")),
-            rest => scope.path(&format!("limit={page_size}&continue={}", segment(rest))),
-        };
-        let answer = server.get(&path, scope.form.of_list()).await;
-        let body = match async { answer?.whole().await }.await {
-            Err(Failure::TooLarge) if page_size > 1 => {
-                page_size = (page_size / 8).max(1);
-                continue;
+        let mut answer = server.get(&path, scope.form.of_list()).await?;
+        let mut page = Splitter::default();
+        while let Some(bytes) = answer.piece().await? {
+            page.feed(&bytes, |object| {
+                let text = std::str::from_utf8(object).map_err(|error| Failure::Garbled(error.to_string()))?;
+                objects.push(read(text)?);
+                Ok(())
+            })?;
+            if objects.len() >= told.seen + TOLD_EVERY {
+                let remaining = (told.seen + told.remaining).saturating_sub(objects.len());
+                told = Progress { seen: objects.len(), remaining };
+                on_progress(told);
             }
-            body => body?,
-        };
-        let page: Page<'_> = serde_json::from_slice(&body)?;
-        if page.metadata.resource_version.0.is_empty() {
+        }
+        let Page { metadata, .. } = serde_json::from_slice(page.rest())?;
+        if metadata.resource_version.0.is_empty() {
             return Err(Failure::Refused(
                 "it is listed without a resource version, so that it cannot be watched".into(),
             ));
         }
-        for item in page.items.unwrap_or_default() {
-            objects.push(read(item)?);
-        }
-        if page.metadata.rest.is_empty() {
+        if metadata.rest.is_empty() {
             objects.shrink_to_fit();
-            return Ok(Listed { objects, version: page.metadata.resource_version });
+            return Ok(Listed { objects, version: metadata.resource_version });
         }
-        rest = page.metadata.rest;
-        on_page(Progress { seen: objects.len(), remaining: page.metadata.remaining_item_count });
+        path = scope.path(&format!("limit={page_size}&continue={}", segment(&metadata.rest)));
+        told = Progress { seen: objects.len(), remaining: metadata.remaining_item_count };
+        on_progress(told);
     }
 }
 

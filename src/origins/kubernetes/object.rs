@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::convert::{Converter, Rejection};
@@ -36,19 +35,19 @@ struct Head {
 ///
 /// # Errors
 /// When it is none.
-pub fn read(converter: &Converter, scope: &Scope, text: &RawValue) -> Result<Object, Failure> {
+pub fn read(converter: &Converter, scope: &Scope, text: &str) -> Result<Object, Failure> {
     Ok(convert(converter, scope, &parse(scope, text)?)?)
 }
 
 /// An object that is nested more deeply than anything is parsed counts as far as it can be read: one such object must
 /// not keep all others from being read (`semantics.md` 7.6). A definition decides on many objects, and has to be whole.
-fn parse(scope: &Scope, text: &RawValue) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(text.get()).or_else(|error| {
+fn parse(scope: &Scope, text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(text).or_else(|error| {
         if Reading::of(&scope.endpoint.of) == Reading::Definition {
             return Err(error);
         }
         // What is not looked at is skipped, however deep it is.
-        let Head { api_version, metadata } = serde_json::from_str(text.get())?;
+        let Head { api_version, metadata } = serde_json::from_str(text)?;
         Ok(json!({"apiVersion": api_version, "metadata": metadata}))
     })
 }
@@ -74,7 +73,6 @@ mod tests {
         let text = format!(
             r#"{{"apiVersion":"eventing.knative.dev/v1","metadata":{{"name":"a","namespace":"n"}},"spec":{{"filters":[{deep}]}}}}"#
         );
-        let text = RawValue::from_string(text).unwrap();
         let definitions = Scope::all(definitions_endpoint());
         assert!(read(&Converter::new("id"), &definitions, &text).is_err());
         let mut triggers = definitions;

@@ -207,8 +207,7 @@ mod tests {
             "status": {"conditions": [{"type": "Established", "status": "True"}]},
         });
         let scope = Scope::all(definitions_endpoint());
-        let Object { resource, endpoint } =
-            read(&Converter::new("id"), &scope, &serde_json::value::to_raw_value(&object).unwrap()).unwrap();
+        let Object { resource, endpoint } = read(&Converter::new("id"), &scope, &object.to_string()).unwrap();
         (resource.key.clone(), Defined { resource, endpoint: endpoint.map(|it| *it) })
     }
 }

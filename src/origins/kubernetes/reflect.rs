@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::debug;
@@ -21,7 +20,10 @@ use super::object::{Object, read};
 use super::server::{Pulse, Server};
 use super::watch::{Event, Watch};
 
-/// How many objects a page of a list has.
+/// How many objects a list may give at once. API servers have all objects at hand for a first page and look up the
+/// others in their store, which takes them several times as long.
+const MANY: usize = 100_000;
+/// How many objects a page has where that was too much.
 pub const PAGE: usize = 500;
 /// Definitions hold the schemas of their kinds, which are large.
 pub const PAGE_OF_DEFINITIONS: usize = 25;
@@ -120,15 +122,17 @@ impl Reflector {
         let (server, pulse) = self.server.with_own_pulse();
         self.server = server;
         let mut woken = self.woken.clone();
+        let mut page = MANY;
         loop {
             let mut opened = None;
             let ended = tokio::select! {
-                ended = self.attempt(&mut position, &mut opened) => ended,
+                ended = self.attempt(page, &mut position, &mut opened) => ended,
                 () = is_given_up(&pulse, &mut woken) => {
                     position = position.map(Position::doubted);
                     continue;
                 }
             };
+            page = if position.is_some() { MANY } else { self.small_page() };
             let is_good = opened.is_some_and(|it: Instant| it.elapsed() >= GOOD);
             if is_good {
                 backoff = Backoff::default();
@@ -157,7 +161,12 @@ impl Reflector {
     }
 
     /// Lists where needed, and watches until that ends. Says when the watch began.
-    async fn attempt(&self, position: &mut Option<Position>, opened: &mut Option<Instant>) -> Result<(), Stop> {
+    async fn attempt(
+        &self,
+        page: usize,
+        position: &mut Option<Position>,
+        opened: &mut Option<Instant>,
+    ) -> Result<(), Stop> {
         if !self.scope.endpoint.is_watchable {
             return Err(Failure::Refused("its objects cannot be listed and watched".into()).into());
         }
@@ -171,7 +180,7 @@ impl Reflector {
         }
         let Position { version, is_doubtful } = match position {
             Some(known) => known,
-            None => position.insert(self.list().await?),
+            None => position.insert(self.list(page).await?),
         };
         *is_doubtful = false;
         let dice = random();
@@ -180,8 +189,8 @@ impl Reflector {
         self.teller.tell(Report::Heard).await?;
         while let Some(event) = watch.next().await? {
             let report = match event {
-                Event::Changed(object) => Report::Changed(self.read(&object)?),
-                Event::Deleted(object) => Report::Deleted(self.read(&object)?),
+                Event::Changed(object) => Report::Changed(self.read(object.get())?),
+                Event::Deleted(object) => Report::Deleted(self.read(object.get())?),
                 Event::Bookmark => Report::Heard,
             };
             self.teller.tell(report).await?;
@@ -190,16 +199,19 @@ impl Reflector {
         Ok(())
     }
 
-    async fn list(&self) -> Result<Position, Stop> {
+    fn small_page(&self) -> usize {
         let is_definition = Reading::of(&self.scope.endpoint.of) == Reading::Definition;
-        let page = if is_definition { PAGE_OF_DEFINITIONS } else { PAGE };
-        let on_page = |progress| self.teller.tell_if_there_is_room(Report::Progress(progress));
-        let listed = list(&self.server, &self.scope, page, |it| self.read(it), on_page).await?;
+        if is_definition { PAGE_OF_DEFINITIONS } else { PAGE }
+    }
+
+    async fn list(&self, page: usize) -> Result<Position, Stop> {
+        let on_progress = |progress| self.teller.tell_if_there_is_room(Report::Progress(progress));
+        let listed = list(&self.server, &self.scope, page, |it| self.read(it), on_progress).await?;
         self.teller.tell(Report::Listed(listed.objects)).await?;
         Ok(Position { version: listed.version, is_doubtful: false })
     }
 
-    fn read(&self, object: &RawValue) -> Result<Object, Failure> {
+    fn read(&self, object: &str) -> Result<Object, Failure> {
         read(&self.converter, &self.scope, object)
     }
 }

@@ -18,7 +18,7 @@ use super::failure::{Failure, failure, words};
 
 /// How long an answer may take to begin, or to go on once it has begun.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// The largest answer that is read, in bytes: a page of objects, or one event of a watch.
+/// The largest answer that is held, in bytes: a document, or one event of a watch.
 const MAX_ANSWER: usize = 64 << 20;
 /// The longest time that a server may ask to be left alone for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -238,6 +238,15 @@ impl Answer {
     pub async fn whole(&mut self) -> Result<Vec<u8>, Failure> {
         while within_patience(self.more()).await?? {}
         Ok(std::mem::take(&mut self.buffer))
+    }
+
+    /// What comes next; `None` at the end.
+    ///
+    /// # Errors
+    /// When it ends early or pauses for too long.
+    pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let came = within_patience(self.more()).await??;
+        Ok(came.then(|| std::mem::take(&mut self.buffer)))
     }
 
     /// The next line, without a limit to how long it takes to come; `None` at the end.
