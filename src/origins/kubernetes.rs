@@ -16,6 +16,7 @@ mod fetch;
 mod fields;
 mod filters;
 pub mod kinds;
+mod lean;
 mod list;
 mod named;
 mod object;

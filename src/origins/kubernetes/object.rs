@@ -9,6 +9,7 @@ use super::convert::{Converter, Rejection};
 use super::endpoint::{Endpoint, endpoint_of};
 use super::failure::Failure;
 use super::kinds::Reading;
+use super::lean::Lean;
 use super::list::Scope;
 use super::server::Form;
 use crate::mesh::object::Pairs;
@@ -42,7 +43,7 @@ pub fn read(converter: &Converter, scope: &Scope, text: &str) -> Result<Object, 
 /// An object that is nested more deeply than anything is parsed counts as far as it can be read: one such object must
 /// not keep all others from being read (`semantics.md` 7.6). A definition decides on many objects, and has to be whole.
 fn parse(scope: &Scope, text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(text).or_else(|error| {
+    serde_json::from_str(text).map(|Lean(object)| object).or_else(|error| {
         if Reading::of(&scope.endpoint.of) == Reading::Definition {
             return Err(error);
         }
