@@ -19,8 +19,17 @@ pub struct Splitter {
     is_escaped: bool,
     /// Where in the rest the text began that came last.
     text: usize,
-    is_in_items: bool,
-    is_in_object: bool,
+    place: Place,
+}
+
+/// Where in a page something is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Beside,
+    /// In the list of objects, between two of them.
+    Between,
+    Within,
 }
 
 /// The depth between the objects of a page.
@@ -34,10 +43,10 @@ impl Splitter {
     pub fn feed(&mut self, bytes: &[u8], mut give: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut left = bytes;
         while let Some((byte, after)) = left.split_first() {
-            if !self.is_in_object {
-                self.is_in_object = self.is_in_items && self.depth == BETWEEN && !self.is_text && *byte == b'{';
+            if self.is_between() && *byte == b'{' {
+                self.place = Place::Within;
             }
-            if !self.is_in_object {
+            if self.place != Place::Within {
                 self.step(*byte);
                 left = after;
                 continue;
@@ -53,7 +62,7 @@ impl Splitter {
                 give(&self.begun)?;
                 self.begun.clear();
             }
-            self.is_in_object = false;
+            self.place = Place::Between;
             left = after;
         }
         if self.begun.len() > MAX || self.rest.len() > MAX { Err(Failure::TooLarge) } else { Ok(()) }
@@ -88,6 +97,11 @@ impl Splitter {
         Some(end? + 1)
     }
 
+    /// Whether an object may begin here.
+    fn is_between(&self) -> bool {
+        self.place == Place::Between && self.depth == BETWEEN && !self.is_text
+    }
+
     /// Goes on by one byte that is in no object.
     fn step(&mut self, byte: u8) {
         match byte {
@@ -102,14 +116,18 @@ impl Splitter {
             _ if self.is_text => {}
             b'{' => self.depth += 1,
             b'[' => {
-                self.is_in_items |= self.depth == 1 && self.is_named_items();
+                if self.depth == 1 && self.is_named_items() {
+                    self.place = Place::Between;
+                }
                 self.depth += 1;
             }
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
-                self.is_in_items &= self.depth >= BETWEEN;
+                if self.depth < BETWEEN {
+                    self.place = Place::Beside;
+                }
             }
-            b',' if self.is_in_items && self.depth == BETWEEN => return,
+            b',' if self.is_between() => return,
             _ => {}
         }
         self.rest.push(byte);
