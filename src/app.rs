@@ -24,9 +24,9 @@ use crate::api::render::Bodies;
 use crate::api::{self, Api};
 use crate::config::{self, Authenticator, Cli, Command, ConfigError, Serve};
 use crate::index::{self, Closed, Feed, Index};
+use crate::kubernetes::server::{Connection, Server as ApiServer};
 use crate::origins::kubernetes;
 use crate::origins::kubernetes::convert::Converter;
-use crate::origins::kubernetes::server::Connection;
 use crate::origins::manifests::{self, Manifests};
 use crate::telemetry::{self, Admin, Metrics};
 
@@ -142,7 +142,7 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
 /// Where the facts come from, ready to run.
 enum Origin {
     Manifests(Box<Manifests>),
-    Cluster(Box<kubernetes::server::Server>, Converter),
+    Cluster(Box<ApiServer>, Converter),
 }
 
 impl Origin {
@@ -169,8 +169,8 @@ impl Origin {
     }
 }
 
-async fn connected(connection: &Connection, remedy: &str) -> Result<kubernetes::server::Server, ConfigError> {
-    kubernetes::server::Server::new(connection).await.map_err(|error| ConfigError::new(format!("{error}."), remedy))
+async fn connected(connection: &Connection, remedy: &str) -> Result<ApiServer, ConfigError> {
+    ApiServer::new(connection).await.map_err(|error| ConfigError::new(format!("{error}."), remedy))
 }
 
 fn made_up_token(authenticator: &Authenticator) -> anyhow::Result<Option<String>> {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::kubernetes::server::Connection;
 use crate::mesh::object::is_namespace_name;
 use crate::mesh::selector::LabelSelector;
 use crate::origins::kubernetes::convert::Converter;
 use crate::origins::kubernetes::examine::Account;
-use crate::origins::kubernetes::server::Connection;
 use crate::origins::manifests;
 
 /// Which events exist, who sends them, who consumes them: the event catalog of a Knative cluster or repository.

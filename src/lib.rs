@@ -5,6 +5,7 @@
 //! 2nd      api                       HTTP: a token becomes a caller, a view becomes bytes
 //! 1st      origins    access         where facts come from; who may see them
 //!          index                     one writer, many readers
+//!          kubernetes                asking an API server
 //! ground   cesql  mesh               what a mesh is; no IO, no clock, no wire
 //! ```
 //!
@@ -18,6 +19,7 @@ pub mod cesql;
 pub mod mesh;
 
 pub mod index;
+pub mod kubernetes;
 
 pub mod access;
 pub mod origins;

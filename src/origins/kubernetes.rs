@@ -4,26 +4,19 @@
 //! which decides from definitions and subscribers what to read (`plan`) and runs a `reflect`or for each kind. Whether an
 //! account may do all that is found out by [`examine`].
 
-mod backoff;
 pub mod cluster;
 pub mod convert;
 pub mod discover;
-pub mod endpoint;
 mod event_type;
 pub mod examine;
-pub mod failure;
 mod fetch;
 mod fields;
 mod filters;
 pub mod kinds;
 mod lean;
-mod list;
 mod named;
 mod object;
 mod plan;
 pub mod reference;
 mod reflect;
 pub mod rights;
-pub mod server;
-mod split;
-mod watch;

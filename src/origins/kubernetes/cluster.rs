@@ -18,20 +18,20 @@ use tracing::{error, info, warn};
 
 use self::heartbeat::{Beat, Heartbeat};
 use self::kind::{Kind, Readers};
-use super::backoff::Backoff;
 use super::convert::Converter;
 use super::discover::discover;
-use super::endpoint::Endpoint;
-use super::failure::Failure;
 use super::kinds::{definition_kind, definitions_endpoint, known_definitions};
-use super::list::Scope;
 use super::named::Named;
 use super::object::Object;
 use super::plan::{Defined, Definitions, Discovered, Wanted, plan};
 use super::reflect::Report;
-use super::server::Server;
 use crate::index::status::{KindStatus, State, Status};
 use crate::index::{Batch, Closed, Feed};
+use crate::kubernetes::backoff::Backoff;
+use crate::kubernetes::endpoint::Endpoint;
+use crate::kubernetes::failure::Failure;
+use crate::kubernetes::list::Scope;
+use crate::kubernetes::server::Server;
 use crate::mesh::{GroupKind, Uid, Update};
 
 /// How many reports may wait before readers have to.

@@ -5,10 +5,10 @@
 
 use serde::Deserialize;
 
-use super::endpoint::{Endpoint, group_version_path};
-use super::failure::Failure;
 use super::kinds::preferred_versions;
-use super::server::{Form, Server};
+use crate::kubernetes::endpoint::{Endpoint, group_version_path};
+use crate::kubernetes::failure::Failure;
+use crate::kubernetes::server::{Form, Server};
 use crate::mesh::GroupKind;
 
 #[derive(Deserialize)]

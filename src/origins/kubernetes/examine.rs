@@ -12,16 +12,16 @@ use k8s_openapi::api::authorization::v1::{
 
 use super::convert::Converter;
 use super::discover::discover;
-use super::endpoint::Endpoint;
-use super::failure::Failure;
 use super::kinds::{core_kinds, definition_kind, definitions_endpoint, is_core};
-use super::list::{Scope, list};
 use super::named::Named;
 use super::object::{Object, read};
 use super::plan::{Defined, Definitions, Discovered, Wanted, plan};
 use super::reflect::{PAGE, PAGE_OF_DEFINITIONS};
 use super::rights::{Right, Verb, by_name, to_keep_up};
-use super::server::Server;
+use crate::kubernetes::endpoint::Endpoint;
+use crate::kubernetes::failure::Failure;
+use crate::kubernetes::list::{Scope, list};
+use crate::kubernetes::server::Server;
 use crate::mesh::{GroupKind, Key, ObjectRef};
 
 /// Whose rights are asked for.

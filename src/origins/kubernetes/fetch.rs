@@ -10,13 +10,13 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::backoff::Backoff;
 use super::convert::Converter;
-use super::failure::Failure;
-use super::list::{Scope, current_version};
 use super::object::{Object, read};
 use super::reflect::{Report, Teller, Unwanted};
-use super::server::Server;
+use crate::kubernetes::backoff::Backoff;
+use crate::kubernetes::failure::Failure;
+use crate::kubernetes::list::{Scope, current_version};
+use crate::kubernetes::server::Server;
 use crate::mesh::Key;
 
 /// How often all are asked for again.

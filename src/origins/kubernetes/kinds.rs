@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::endpoint::Endpoint;
+use crate::kubernetes::endpoint::Endpoint;
 use crate::mesh::object::{EVENTING, MESSAGING, Pairs};
 use crate::mesh::resource::{Definition, Flaws, Role};
 use crate::mesh::{GroupKind, ObjectRef, Resource, Uid};

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::convert::{Converter, Rejection};
-use super::endpoint::{Endpoint, endpoint_of};
-use super::failure::Failure;
 use super::kinds::Reading;
 use super::lean::Lean;
-use super::list::Scope;
-use super::server::Form;
+use crate::kubernetes::endpoint::{Endpoint, endpoint_of};
+use crate::kubernetes::failure::Failure;
+use crate::kubernetes::list::Scope;
+use crate::kubernetes::server::Form;
 use crate::mesh::object::Pairs;
 use crate::mesh::resource::{Resource, Role};
 
@@ -21,6 +21,12 @@ pub struct Object {
     pub resource: Arc<Resource>,
     /// Of a definition: where the objects of its kind are.
     pub endpoint: Option<Box<Endpoint>>,
+}
+
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        Self::Garbled(rejection.to_string())
+    }
 }
 
 /// What every object begins with.

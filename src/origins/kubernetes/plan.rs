@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::endpoint::Endpoint;
 use super::kinds::{is_core, known_kinds, may_subscribe};
-use super::list::Scope;
 use super::object::Object;
-use super::server::Form;
+use crate::kubernetes::endpoint::Endpoint;
+use crate::kubernetes::list::Scope;
+use crate::kubernetes::server::Form;
 use crate::mesh::{GroupKind, Key, Resource, Uid};
 
 /// A definition, and where the objects of its kind are.

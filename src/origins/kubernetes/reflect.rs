@@ -11,14 +11,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::backoff::{Backoff, random};
 use super::convert::Converter;
-use super::failure::Failure;
 use super::kinds::Reading;
-use super::list::{Progress, ResourceVersion, Scope, current_version, list};
 use super::object::{Object, read};
-use super::server::{Pulse, Server};
-use super::watch::{Event, Watch};
+use crate::kubernetes::backoff::{Backoff, random};
+use crate::kubernetes::failure::Failure;
+use crate::kubernetes::list::{Progress, ResourceVersion, Scope, current_version, list};
+use crate::kubernetes::server::{Pulse, Server};
+use crate::kubernetes::watch::{Event, Watch};
 
 /// How many objects a list may give at once. API servers have all objects at hand for a first page and look up the
 /// others in their store, which takes them several times as long.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use super::endpoint::Endpoint;
 use super::plan::Wanted;
+use crate::kubernetes::endpoint::Endpoint;
 use crate::mesh::GroupKind;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,9 +73,9 @@ mod tests {
     use serde_json::json;
 
     use super::super::convert::Converter;
-    use super::super::endpoint::endpoint_of;
     use super::super::plan::{Defined, Definitions, Discovered, plan};
     use super::*;
+    use crate::kubernetes::endpoint::endpoint_of;
 
     /// What it takes where these kinds are defined, and triggers name these.
     fn rights(

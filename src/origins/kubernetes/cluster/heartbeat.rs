@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::super::failure::Failure;
-use super::super::server::Server;
+use crate::kubernetes::failure::Failure;
+use crate::kubernetes::server::Server;
 
 /// How often it is asked.
 const EVERY: Duration = Duration::from_secs(2);

@@ -9,15 +9,15 @@ use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use super::super::convert::Converter;
-use super::super::failure::Failure;
 use super::super::fetch::Fetcher;
 use super::super::kinds::is_core;
-use super::super::list::{Progress, Scope};
 use super::super::plan::Wanted;
 use super::super::reflect::{Reflector, Report, Teller};
-use super::super::server::Form;
-use super::super::server::Server;
 use crate::index::status::State;
+use crate::kubernetes::failure::Failure;
+use crate::kubernetes::list::{Progress, Scope};
+use crate::kubernetes::server::Form;
+use crate::kubernetes::server::Server;
 use crate::mesh::{GroupKind, Key};
 
 /// A refusal that has lasted so long is meant.

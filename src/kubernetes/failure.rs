@@ -5,8 +5,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::convert::Rejection;
-
 /// How much of a server's own words is passed on, in characters.
 const MAX_WORDS: usize = 300;
 
@@ -48,12 +46,6 @@ impl Failure {
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         Self::Garbled(error.to_string())
-    }
-}
-
-impl From<Rejection> for Failure {
-    fn from(rejection: Rejection) -> Self {
-        Self::Garbled(rejection.to_string())
     }
 }
 
