@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use self::status::Status;
 use crate::mesh::inventory::Changes;
+use crate::mesh::place::Places;
 use crate::mesh::snapshot::Entries;
 use crate::mesh::{Inventory, MeshGraph, Snapshot, Update};
 
@@ -121,12 +122,20 @@ pub struct Index {
     /// What has changed since the snapshot.
     pending: Changes,
     graph: MeshGraph,
+    places: Arc<Places>,
     snapshot: Arc<Snapshot>,
 }
 
 impl Index {
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// Notes where kinds are served. The next snapshot tells, which the next updates make, be there none.
+    pub fn place(&mut self, places: Places) {
+        if *self.places != places {
+            self.places = Arc::new(places);
+        }
     }
 
     /// Applies updates. The snapshot is a new one only when something changed, and only when all of it is there: nobody
@@ -137,14 +146,15 @@ impl Index {
         if was_complete {
             self.pending.extend(changes);
         }
-        if !complete || (was_complete && self.pending.is_empty()) {
+        let is_news = !self.pending.is_empty() || !Arc::ptr_eq(&self.places, self.snapshot.places());
+        if !complete || (was_complete && !is_news) {
             return;
         }
         let changes = std::mem::take(&mut self.pending);
         let afresh = !was_complete || changes.len() > self.inventory.len() / REBUILD_SHARE;
         let relinked = if afresh { None } else { self.graph.relink(changes) };
         let entries = relinked.unwrap_or_else(|| self.rebuild());
-        self.snapshot = Arc::new(self.snapshot.next(entries, true));
+        self.snapshot = Arc::new(self.snapshot.next(entries, self.places.clone(), true));
     }
 
     fn rebuild(&mut self) -> Entries {
@@ -189,6 +199,9 @@ impl Indexer {
     async fn publish(mut self, mut batches: Vec<Batch>) -> Self {
         let work = move || {
             let status = batches.iter_mut().rev().find_map(|it| it.status.take());
+            if let Some(status) = &status {
+                self.index.place(status.places());
+            }
             let whole = batches.iter().rposition(|it| it.complete).map_or(0, |last| last + 1);
             let rest = batches.split_off(whole);
             for (batches, complete) in [(batches, true), (rest, false)] {

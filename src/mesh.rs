@@ -17,6 +17,7 @@ pub mod intern;
 pub mod inventory;
 pub mod kinds;
 pub mod object;
+pub mod place;
 mod reach;
 pub mod resource;
 pub mod selector;

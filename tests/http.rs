@@ -244,7 +244,7 @@ async fn nothing_is_answered_before_the_catalog_is_complete() {
 #[tokio::test]
 async fn who_waits_is_told_for_what_but_not_whom_others_name() {
     let service = Service::empty();
-    let kind = |of: GroupKind, defined, state| KindStatus { of, defined, state };
+    let kind = |of: GroupKind, defined, state| KindStatus { of, defined, place: None, state };
     let waiting = State::Missing { why: "secret reasons".into() };
     let kinds = vec![
         kind(GroupKind::new("eventing.knative.dev", "Broker"), true, State::Live),

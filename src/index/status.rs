@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::mesh::GroupKind;
+use crate::mesh::place::{Place, Places};
 
 /// The state of an origin.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,8 @@ pub struct KindStatus {
     pub of: GroupKind,
     /// It is read because its definition says what it is, and not because some object names it as a subscriber.
     pub defined: bool,
+    /// Where it is served, as far as that is known.
+    pub place: Option<Place>,
     pub state: State,
 }
 
@@ -76,6 +79,11 @@ impl Status {
     /// How old an answer may be, where it is not up to date.
     pub fn age(&self) -> Option<Duration> {
         self.stale_since.map(|since| since.elapsed())
+    }
+
+    /// Where the kinds are served.
+    pub fn places(&self) -> Places {
+        self.kinds.iter().filter_map(|it| Some((it.of.clone(), it.place.clone()?))).collect()
     }
 
     /// What is still waited for, in a sentence for callers. Kinds that are read only because an object names them are

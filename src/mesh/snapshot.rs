@@ -1,9 +1,10 @@
 //! The published state: immutable, cheap to make from the one before, complete in itself for every reader.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 use super::object::{Key, ObjectRef};
+use super::place::{Extent, Places};
 use super::resource::{Forward, Resource};
 use crate::cesql::Verdict;
 
@@ -14,6 +15,9 @@ pub struct Snapshot {
     complete: bool,
     /// Sorted, and never empty ones.
     shards: Vec<Arc<Shard>>,
+    places: Arc<Places>,
+    /// Put together from the shards when somebody asks.
+    extent: OnceLock<Extent>,
 }
 
 /// A run of neighboring objects. Where a run ends depends on the names in it alone, not on the order in which they
@@ -23,6 +27,7 @@ pub struct Shard {
     id: ShardId,
     /// Sorted by key, never empty.
     entries: Box<[Entry]>,
+    extent: Extent,
 }
 
 /// Names a shard's content for as long as the process lives.
@@ -125,6 +130,27 @@ impl Snapshot {
         self.shards.iter().flat_map(|shard| shard.entries())
     }
 
+    /// Where the kinds are served.
+    pub fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
+    /// Which kinds have objects, and in which namespaces.
+    pub fn extent(&self) -> &Extent {
+        self.extent.get_or_init(|| {
+            let mut extent = Extent::new();
+            for (of, namespaces) in self.shards.iter().flat_map(|shard| &shard.extent) {
+                let known = extent.entry(of.clone()).or_default();
+                for namespace in namespaces {
+                    if !known.contains(namespace) {
+                        known.insert(namespace.clone());
+                    }
+                }
+            }
+            extent
+        })
+    }
+
     pub fn get(&self, key: &ObjectRef) -> Option<&Entry> {
         let shard = self.shards.get(self.shard_of(key))?;
         let at = shard.entries.binary_search_by(|entry| (*entry.resource.key).cmp(key)).ok()?;
@@ -133,15 +159,20 @@ impl Snapshot {
 
     /// The snapshot after some entries changed (`None`: gone). All other shards are shared with this one.
     #[must_use]
-    pub fn next(&self, changes: Entries, complete: bool) -> Self {
+    pub fn next(&self, changes: Entries, places: Arc<Places>, complete: bool) -> Self {
         let mut by_shard: BTreeMap<usize, Vec<_>> = BTreeMap::new();
         for (key, entry) in changes {
             if self.get(&key) != entry.as_ref() {
                 by_shard.entry(self.shard_of(&key)).or_default().push((key, entry));
             }
         }
-        let mut next =
-            Self { revision: self.revision + 1, complete, shards: Vec::with_capacity(self.shards.len() + 1) };
+        let mut next = Self {
+            revision: self.revision + 1,
+            complete,
+            shards: Vec::with_capacity(self.shards.len() + 1),
+            places,
+            extent: OnceLock::new(),
+        };
         let mut loose = Vec::new();
         for n in 0..self.shards.len().max(1) {
             let old = self.shards.get(n);
@@ -177,7 +208,19 @@ impl Snapshot {
     fn push(&mut self, entries: Vec<Entry>) {
         if !entries.is_empty() {
             let id = ShardId { revision: self.revision, ordinal: self.shards.len() };
-            self.shards.push(Arc::new(Shard { id, entries: entries.into() }));
+            let mut extent = Extent::new();
+            for Entry { resource, .. } in &entries {
+                let of = &resource.key.of;
+                if !extent.contains_key(of) {
+                    extent.insert(of.clone(), BTreeSet::new());
+                }
+                if let Some(namespaces) = extent.get_mut(of)
+                    && !namespaces.contains(&resource.key.namespace)
+                {
+                    namespaces.insert(resource.key.namespace.clone());
+                }
+            }
+            self.shards.push(Arc::new(Shard { id, entries: entries.into(), extent }));
         }
     }
 

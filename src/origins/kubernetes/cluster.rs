@@ -388,7 +388,13 @@ impl Cluster {
     }
 
     fn status(&self) -> Status {
-        let kinds: Vec<_> = self.states().map(|(of, defined, state)| KindStatus { of, defined, state }).collect();
+        let kinds: Vec<_> = self
+            .states()
+            .map(|(of, defined, state)| {
+                let place = self.kinds.get(&of).and_then(Kind::place);
+                KindStatus { of, defined, place, state }
+            })
+            .collect();
         let since = |it: &KindStatus| if let State::Stale { since, .. } = it.state { Some(since) } else { None };
         let away_since = self.beat.is_away.then_some(self.beat.at);
         let kept_back_since = self.incomplete_since.filter(|_| self.was_complete);

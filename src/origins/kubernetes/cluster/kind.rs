@@ -18,6 +18,7 @@ use crate::kubernetes::failure::Failure;
 use crate::kubernetes::list::{Progress, Scope};
 use crate::kubernetes::server::Form;
 use crate::kubernetes::server::Server;
+use crate::mesh::place::Place;
 use crate::mesh::{GroupKind, Key};
 
 /// A refusal that has lasted so long is meant.
@@ -171,6 +172,12 @@ impl Kind {
     /// It is known where the kind is served.
     pub fn is_placed(&self) -> bool {
         self.reader.is_some()
+    }
+
+    /// Where it is served.
+    pub fn place(&self) -> Option<Place> {
+        let endpoint = &self.wanted.scope.as_ref()?.endpoint;
+        Some(Place { version: endpoint.version.as_str().into(), plural: endpoint.plural.as_str().into() })
     }
 
     pub fn is_defined(&self) -> bool {
