@@ -3,7 +3,9 @@
 //! A token becomes an [`Identity`], an identity becomes a [`Grant`], and only a grant opens a view. What must stay true:
 //! a failure to find out is an error of its own, never a no and never a yes.
 
+pub mod jwt;
 pub mod tokens_file;
+pub mod user;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
