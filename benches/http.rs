@@ -123,7 +123,7 @@ async fn time_changes(ours: &Served, feed: &Feed, documents: &[Value]) {
 /// The whole service, without an origin.
 async fn serve_ours() -> (Served, Feed) {
     let (feed, indexer, reader) = index::channel();
-    let access = Access::new(None, Some(&Token::new(TOKEN)));
+    let access = Access::new(None, Some(&Token::new(TOKEN)), None);
     let api = Api { reader, access: Arc::new(access), bodies: Bodies::default() };
     let router = api::router(api, edge());
     let served = Served::start("ours", async {

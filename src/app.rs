@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use self::server::Server;
 use crate::access::tokens_file::TokensFile;
-use crate::access::{Access, Token, random_token};
+use crate::access::{self, Access, Token, random_key, random_token};
 use crate::api::edge::Edge;
 use crate::api::render::Bodies;
 use crate::api::{self, Api};
@@ -98,22 +98,20 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let (feed, indexer, reader) = index::channel();
     let reader = reader.with_max_staleness(config.max_staleness);
     let origin = Origin::new(config.origin).await?;
+    let reviewing = reviewing(config.authenticator, &origin)?;
+    let access = Arc::new(Access::new(tokens_file, dev_token.as_deref().map(Token::new).as_ref(), reviewing));
     let metrics = Metrics::default();
     let draining = Arc::new(AtomicBool::new(false));
-    let admin = Admin { reader: reader.clone(), metrics: metrics.clone(), draining: draining.clone() };
-    let access = Access::new(tokens_file.clone(), dev_token.as_deref().map(Token::new).as_ref());
-    let api = Api { reader, access: Arc::new(access), bodies: Bodies::default() };
+    let admin =
+        Admin { reader: reader.clone(), access: access.clone(), metrics: metrics.clone(), draining: draining.clone() };
+    let api = Api { reader, access: access.clone(), bodies: Bodies::default() };
     let router = api::router(api, Edge::new(&process_prefix()?, metrics.observer()));
 
     let (stop, stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);
     let origin = tokio::spawn(origin.run(feed));
     let indexing = tokio::spawn(indexer.run());
-    tokio::spawn(async move {
-        if let Some(file) = tokens_file {
-            file.keep_up().await;
-        }
-    });
+    tokio::spawn(access.keep_up());
     info!(listen = %server.address(), admin_listen = %admin_server.address(), "Serving");
     print(&greeting(&server, &admin_server, dev_token.as_deref()))?;
     let serving = tokio::spawn(server.run(router, stopped));
@@ -153,9 +151,6 @@ impl Origin {
                 let remedy = "Give --kubeconfig FILE or --context NAME, run in a cluster, or give --manifests DIR.";
                 let server = connected(&connection, remedy).await?;
                 info!(server = %server.url(), "Reading the cluster at {}", server.url());
-                warn!(
-                    "Tokens are not held to the rights of the cluster: each opens all that this service may read, within its namespaces"
-                );
                 Ok(Self::Cluster(Box::new(server), converter))
             }
         }
@@ -169,6 +164,25 @@ impl Origin {
     }
 }
 
+/// Who asks the cluster about callers, where that is what decides on them.
+fn reviewing(authenticator: Authenticator, origin: &Origin) -> anyhow::Result<Option<access::Cluster>> {
+    match (authenticator, origin) {
+        (Authenticator::Cluster { settings, issuers }, Origin::Cluster(server, _)) => {
+            let key = random_key().context("The system has no random numbers")?;
+            // What reads the cluster and what asks about callers do not wait for each other.
+            let server = server.with_own_connections().context("The cluster cannot be asked")?;
+            Ok(Some(access::Cluster::new(server, issuers, settings, key)))
+        }
+        (_, Origin::Cluster(..)) => {
+            warn!(
+                "Tokens are not held to the rights of the cluster: each opens all that this service may read, within its namespaces"
+            );
+            Ok(None)
+        }
+        (_, Origin::Manifests(_)) => Ok(None),
+    }
+}
+
 async fn connected(connection: &Connection, remedy: &str) -> Result<ApiServer, ConfigError> {
     ApiServer::new(connection).await.map_err(|error| ConfigError::new(format!("{error}."), remedy))
 }
@@ -179,7 +193,7 @@ fn made_up_token(authenticator: &Authenticator) -> anyhow::Result<Option<String>
             warn!("A token was made up for trying things out; use a tokens file for anything else");
             Ok(Some(random_token().context("The system has no random numbers")?))
         }
-        Authenticator::TokensFile(_) => Ok(None),
+        Authenticator::TokensFile(_) | Authenticator::Cluster { .. } => Ok(None),
     }
 }
 
@@ -191,7 +205,7 @@ fn opened_tokens(authenticator: &Authenticator) -> Result<Option<Arc<TokensFile>
                 opened.map_err(|error| ConfigError::new(format!("{error}."), "Mend the file, then start again."))?;
             Ok(Some(Arc::new(file)))
         }
-        Authenticator::DevToken => Ok(None),
+        Authenticator::DevToken | Authenticator::Cluster { .. } => Ok(None),
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::access::jwt::{Configured, read_configuration};
+use crate::access::tokens::Settings;
 use crate::kubernetes::server::Connection;
 use crate::mesh::object::is_namespace_name;
 use crate::mesh::selector::LabelSelector;
@@ -104,6 +106,18 @@ pub struct ServeArgs {
     /// Where to serve /livez, /readyz and /metrics
     #[arg(long, env = "EVENTMESH_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_name = "HOST:PORT")]
     admin_listen: String,
+    /// For whom tokens have to be made, such as with `kubectl create token NAME --audience eventmesh-catalog`
+    #[arg(long, env = "EVENTMESH_AUDIENCE", default_value = "eventmesh-catalog", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    audience: String,
+    /// Do not take tokens that are made for the API server
+    #[arg(long, env = "EVENTMESH_STRICT_AUDIENCE")]
+    strict_audience: bool,
+    /// How long a token that was found good counts before the API server is asked again
+    #[arg(long, env = "EVENTMESH_TOKEN_CACHE", default_value = "10s", value_name = "DURATION", value_parser = duration)]
+    token_cache: Duration,
+    /// Issuers of tokens beside the cluster: an `AuthenticationConfiguration` as for API servers
+    #[arg(long, env = "EVENTMESH_AUTHENTICATION_CONFIG", value_name = "FILE")]
+    authentication_config: Option<PathBuf>,
     /// A file of tokens: one `name:sha256-hex-of-token[:namespace,…]` per line
     #[arg(long, env = "EVENTMESH_TOKENS_FILE", value_name = "FILE", conflicts_with = "dev_token")]
     tokens_file: Option<PathBuf>,
@@ -227,33 +241,26 @@ pub enum Origin {
 }
 
 /// Who is let in. There is no way to let everybody in.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Authenticator {
     TokensFile(PathBuf),
     DevToken,
+    /// Those whom the cluster knows, or one of these issuers, each with the rights that they have in the cluster.
+    Cluster {
+        settings: Settings,
+        issuers: Vec<Configured>,
+    },
 }
+
+/// The longest that a token may count without being looked at.
+const MAX_TOKEN_CACHE: Duration = Duration::from_mins(5);
 
 impl ServeArgs {
     /// # Errors
     /// When it cannot work.
     pub fn checked(self) -> Result<Serve, ConfigError> {
         let listen = address("--listen", &self.listen)?;
-        let authenticator = match (self.tokens_file, self.dev_token) {
-            (Some(file), _) => Authenticator::TokensFile(file),
-            (None, true) if listen.ip().is_loopback() => Authenticator::DevToken,
-            (None, true) => {
-                return Err(ConfigError::new(
-                    format!("--dev-token is for loopback addresses only, and --listen is {listen}."),
-                    "Listen on 127.0.0.1, or give --tokens-file FILE.",
-                ));
-            }
-            (None, false) => {
-                return Err(ConfigError::new(
-                    "Nobody could ask: no authenticator is configured.",
-                    "Give --tokens-file FILE, or --dev-token to try it out on a loopback address.",
-                ));
-            }
-        };
+        let authenticator = self.authenticator(listen)?;
         let origin = if self.manifests.manifests.is_empty() {
             Origin::Cluster { connection: self.cluster.connection(), converter: self.manifests.converter()? }
         } else {
@@ -266,6 +273,44 @@ impl ServeArgs {
             admin_listen: address("--admin-listen", &self.admin_listen)?,
             authenticator,
         })
+    }
+}
+
+impl ServeArgs {
+    fn authenticator(&self, listen: SocketAddr) -> Result<Authenticator, ConfigError> {
+        let has_cluster = self.manifests.manifests.is_empty();
+        match (&self.tokens_file, self.dev_token) {
+            (Some(file), _) => Ok(Authenticator::TokensFile(file.clone())),
+            (None, true) if listen.ip().is_loopback() => Ok(Authenticator::DevToken),
+            (None, true) => Err(ConfigError::new(
+                format!("--dev-token is for loopback addresses only, and --listen is {listen}."),
+                "Listen on 127.0.0.1, or give --tokens-file FILE.",
+            )),
+            (None, false) if has_cluster => self.of_cluster(),
+            (None, false) => Err(ConfigError::new(
+                "Nobody could ask: no authenticator is configured.",
+                "Give --tokens-file FILE, or --dev-token to try it out on a loopback address.",
+            )),
+        }
+    }
+
+    fn of_cluster(&self) -> Result<Authenticator, ConfigError> {
+        if self.token_cache > MAX_TOKEN_CACHE {
+            return Err(ConfigError::new(
+                format!("--token-cache: {} s is too long.", self.token_cache.as_secs()),
+                "Give at most 5m: for so long a token that was revoked would count.",
+            ));
+        }
+        let read = self.authentication_config.as_deref().map(read_configuration).transpose();
+        let issuers = read.map_err(|error| {
+            ConfigError::new(format!("--authentication-config: {error}."), "Mend the file, then start again.")
+        })?;
+        let settings = Settings {
+            audience: self.audience.as_str().into(),
+            is_strict: self.strict_audience,
+            lifetime: self.token_cache,
+        };
+        Ok(Authenticator::Cluster { settings, issuers: issuers.unwrap_or_default() })
     }
 }
 

@@ -21,6 +21,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 
+use crate::access::Access;
+use crate::access::reviews::Counts;
 use crate::api::edge::Observer;
 use crate::config::{ConfigError, LogFormat};
 use crate::index::Reader;
@@ -63,6 +65,8 @@ struct Inner {
     problems: Gauge<u64, AtomicU64>,
     kinds: Family<KindState, Gauge>,
     stale: Gauge<f64, AtomicU64>,
+    reviews: Family<ReviewsOf, Counter>,
+    failed_reviews: Counter,
     /// The revision that the objects were last counted at.
     counted: Mutex<Option<u64>>,
 }
@@ -90,6 +94,11 @@ struct KindState {
     group: String,
     kind: String,
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewsOf {
+    of: &'static str,
 }
 
 /// From a 304 to a large body made afresh, in seconds.
@@ -128,6 +137,13 @@ impl Default for Metrics {
             Unit::Seconds,
             stale.clone(),
         );
+        let (reviews, failed_reviews) = (Family::default(), Counter::default());
+        registry.register(
+            "reviews",
+            "Questions about callers that the API server was asked, by what they are about",
+            reviews.clone(),
+        );
+        registry.register("failed_reviews", "Those that it did not answer", failed_reviews.clone());
         registry.register("build", "Build", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         let counted = Mutex::default();
         Self(Arc::new(Inner {
@@ -140,6 +156,8 @@ impl Default for Metrics {
             problems,
             kinds,
             stale,
+            reviews,
+            failed_reviews,
             counted,
         }))
     }
@@ -159,12 +177,19 @@ impl Metrics {
         })
     }
 
-    fn text(&self, reader: &Reader) -> Result<String, std::fmt::Error> {
+    fn text(&self, reader: &Reader, access: &Access) -> Result<String, std::fmt::Error> {
         // Until the text is written, so that nobody reads what is only half counted.
         let mut counted = self.0.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let status = reader.status();
         self.0.problems.set(status.problems.len() as u64);
         self.0.stale.set(status.age().unwrap_or_default().as_secs_f64());
+        if let Some(Counts { tokens, rights, failures }) = access.counts() {
+            for (of, count) in [("tokens", tokens), ("rights", rights)] {
+                let asked = self.0.reviews.get_or_create(&ReviewsOf { of });
+                asked.inner().store(count.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            self.0.failed_reviews.inner().store(failures.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         self.0.kinds.clear();
         for kind in &status.kinds {
             let labels = KindState {
@@ -199,6 +224,7 @@ impl Metrics {
 #[derive(Clone)]
 pub struct Admin {
     pub reader: Reader,
+    pub access: Arc<Access>,
     pub metrics: Metrics,
     /// The service is about to end and should get no more requests.
     pub draining: Arc<AtomicBool>,
@@ -232,7 +258,7 @@ async fn readiness(extract::State(admin): extract::State<Admin>, RawQuery(query)
             let mark = if matches!(kind.state, State::Live) { '+' } else { '-' };
             let _ = writeln!(text, "[{mark}] {}: {}", kind.of, kind.state);
         }
-        for problem in &status.problems {
+        for problem in status.problems.iter().cloned().chain(admin.access.problems()) {
             let _ = writeln!(text, "[!] {problem}");
         }
     }
@@ -241,7 +267,7 @@ async fn readiness(extract::State(admin): extract::State<Admin>, RawQuery(query)
 }
 
 async fn metrics(extract::State(admin): extract::State<Admin>) -> Response {
-    match admin.metrics.text(&admin.reader) {
+    match admin.metrics.text(&admin.reader, &admin.access) {
         Ok(text) => {
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, content_type)], text).into_response()

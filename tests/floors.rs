@@ -62,10 +62,35 @@ const PLAN: &[Floor] = &[
         parts: &["mesh", "origins", "index"],
         crates: &["notify", "serde_json", "serde_saphyr", "thiserror", "tokio", "tracing", "uuid"],
     },
+    // What it takes to know what somebody may see is pure; reviews are of the types of Kubernetes.
+    Floor { part: "access/questions", parts: &["mesh"], crates: &[] },
+    Floor {
+        part: "access/reviews",
+        parts: &["access", "kubernetes", "mesh"],
+        crates: &["arc_swap", "k8s_openapi", "tokio"],
+    },
+    Floor { part: "access/limits", parts: &["access"], crates: &["governor"] },
     Floor {
         part: "access",
-        parts: &["mesh", "access"],
-        crates: &["arc_swap", "getrandom", "sha2", "subtle", "thiserror", "tokio", "tracing"],
+        parts: &["access", "kubernetes", "mesh"],
+        crates: &[
+            "arc_swap",
+            "base64",
+            "blake3",
+            "futures_util",
+            "getrandom",
+            "jiff",
+            "jsonwebtoken",
+            "moka",
+            "serde",
+            "serde_json",
+            "serde_saphyr",
+            "sha2",
+            "subtle",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
     },
     // Second floor: axum, status codes and wire types are nowhere below.
     Floor {

@@ -61,7 +61,7 @@ impl Service {
     fn empty() -> Self {
         let (feed, indexer, reader) = index::channel();
         tokio::spawn(indexer.run());
-        let access = Arc::new(Access::new(None, Some(&Token::new(TOKEN))));
+        let access = Arc::new(Access::new(None, Some(&Token::new(TOKEN)), None));
         let api = Api { reader: reader.clone(), access, bodies: Bodies::default() };
         let router = api::router(api, Edge::new("test", Arc::new(|_, _, _, _| {})));
         Self { router, feed, reader }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::{error, info};
 
-use super::{Entry, Identity, TokenDigest};
+use super::{Entry, Listed, TokenDigest};
 use crate::mesh::object::is_namespace_name;
 
 /// How often to look whether the file changed.
@@ -128,7 +128,7 @@ fn entry(line: &str) -> Result<Entry, &'static str> {
     let digest = TokenDigest::from_hex(hex)
         .ok_or("the second field is not 64 hexadecimal digits; it is the SHA-256 of the token, not the token")?;
     let namespaces = fields.next().map(namespaces).transpose()?;
-    Ok(Entry { digest, identity: Identity::within(name, namespaces) })
+    Ok(Entry { digest, listed: Listed::within(name, namespaces) })
 }
 
 fn namespaces(field: &str) -> Result<BTreeSet<String>, &'static str> {

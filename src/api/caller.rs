@@ -1,5 +1,6 @@
 //! The extractor that protects a route: no `Caller`, no handler.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -9,26 +10,42 @@ use tracing::trace;
 
 use super::Api;
 use super::error::ApiError;
-use crate::access::{AccessError, Token};
-use crate::mesh::Grant;
+use crate::access::{AccessError, Identity, Token};
+use crate::mesh::{Grant, Snapshot};
 
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// Somebody with a good token, and what they may see.
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// Somebody with a good token.
 #[derive(Debug)]
 pub struct Caller {
-    pub grant: Arc<Grant>,
+    identity: Identity,
+    from: IpAddr,
 }
 
 impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let Peer(from) = parts.extensions.get().copied().unwrap_or(Peer(Ipv4Addr::UNSPECIFIED.into()));
         let token = bearer_token(&parts.headers)?;
-        let identity = api.access.identify(&token).await?;
-        trace!(caller = %identity.name, "Identified");
-        Ok(Self { grant: api.access.grant(&identity).await? })
+        let identity = api.access.identify(&token, from).await?;
+        trace!(caller = ?identity.name(), "Identified");
+        Ok(Self { identity, from })
+    }
+}
+
+impl Caller {
+    /// What the caller may see of a snapshot.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn grant(&self, api: &Api, snapshot: &Snapshot) -> Result<Arc<Grant>, ApiError> {
+        Ok(api.access.grant(&self.identity, self.from, snapshot).await?)
     }
 }
 
@@ -36,6 +53,8 @@ impl From<AccessError> for ApiError {
     fn from(error: AccessError) -> Self {
         match error {
             AccessError::UnknownToken => Self::UnknownToken,
+            AccessError::TooManyTokens => Self::TooManyTokens,
+            AccessError::Unavailable(cause) => Self::NoReview(cause.to_string()),
         }
     }
 }

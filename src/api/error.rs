@@ -19,6 +19,10 @@ pub enum ApiError {
     MalformedToken,
     #[error("The token is not accepted.")]
     UnknownToken,
+    #[error("Too many tokens that are not known come from your address; try again later, with one that is.")]
+    TooManyTokens,
+    #[error("Who you are, or what you may see, cannot be found out now; try again.")]
+    NoReview(String),
     #[error("There is nothing here; the event mesh is at `/v1/getEventMesh`, the API document at `/openapi.json`.")]
     NotFound,
     #[error("Only GET and HEAD are understood here.")]
@@ -52,6 +56,7 @@ impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoToken | Self::MalformedToken | Self::UnknownToken => StatusCode::UNAUTHORIZED,
+            Self::TooManyTokens => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable | Self::NoEncoding => StatusCode::NOT_ACCEPTABLE,
@@ -59,7 +64,9 @@ impl ApiError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Incomplete { .. } | Self::Stale { .. } | Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Incomplete { .. } | Self::Stale { .. } | Self::NoReview(_) | Self::Timeout => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -75,7 +82,7 @@ impl ApiError {
             Self::MethodNotAllowed => Some((header::ALLOW, HeaderValue::from_static("GET, HEAD"))),
             Self::NotAcceptable => Some((header::VARY, HeaderValue::from_static("Accept"))),
             Self::NoEncoding => Some((header::VARY, HeaderValue::from_static("Accept-Encoding"))),
-            Self::Incomplete { .. } | Self::Stale { .. } | Self::Timeout => {
+            Self::TooManyTokens | Self::Incomplete { .. } | Self::Stale { .. } | Self::NoReview(_) | Self::Timeout => {
                 Some((header::RETRY_AFTER, RETRY_AFTER.as_secs().into()))
             }
             _ => None,
@@ -96,8 +103,10 @@ impl ApiError {
     /// The whole answer to a request.
     pub fn answer(&self, request_id: &str) -> Response {
         let status = self.status();
-        if let Self::Internal(cause) = self {
-            tracing::error!(request_id, cause, "A request failed: {cause}");
+        match self {
+            Self::Internal(cause) => tracing::error!(request_id, cause, "A request failed: {cause}"),
+            Self::NoReview(cause) => tracing::warn!(request_id, cause, "A caller cannot be reviewed: {cause}"),
+            _ => (),
         }
         let body = serde_json::to_vec(&self.problem(request_id)).unwrap_or_default();
         let mut response = (status, body).into_response();

@@ -75,7 +75,9 @@ const STALE_SECONDS: HeaderName = HeaderName::from_static("eventmesh-stale-secon
             headers(("WWW-Authenticate" = String, description = "`Bearer`, with an error code of RFC 6750 when a token was sent."))),
         (status = 406, description = "No acceptable media type or encoding.", body = Problem, content_type = "application/problem+json",
             headers(("Vary" = String, description = "`Accept` or `Accept-Encoding`"))),
-        (status = 503, description = "The catalog is not complete yet, or has not been up to date for too long, or the answer took too long. There is never a short answer.", body = Problem, content_type = "application/problem+json",
+        (status = 429, description = "Too many tokens that nobody knows came from where this one comes from.", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds after which to try again."))),
+        (status = 503, description = "The catalog is not complete yet, or has not been up to date for too long, or nobody can say now who the caller is or what the caller may see, or the answer took too long. There is never a short answer.", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds after which to try again."))),
     ),
     security(("bearer" = [])),
@@ -92,7 +94,8 @@ pub async fn get_event_mesh(
     }
     let encoding = Encoding::negotiate(headers).ok_or(ApiError::NoEncoding)?;
     let Current { snapshot, age } = api.reader.current()?;
-    let body = api.bodies.get(&snapshot, caller.grant, selection).await?;
+    let grant = caller.grant(&api, &snapshot).await?;
+    let body = api.bodies.get(&snapshot, grant, selection).await?;
 
     let mut response = if has_already(headers, body.tag()) {
         let mut response = Response::new(Body::empty());

@@ -185,8 +185,13 @@ impl Cluster {
         path
     }
 
-    /// A token of this service account, which is created if it is missing.
+    /// A token of this service account, which is created if it is missing, for the API server.
     pub async fn service_account_token(&self, namespace: &str, name: &str) -> String {
+        self.token_for(namespace, name, &[]).await
+    }
+
+    /// A token for certain audiences; without any, for the API server.
+    pub async fn token_for(&self, namespace: &str, name: &str, audiences: &[&str]) -> String {
         self.apply(&json!({
             "apiVersion": "v1",
             "kind": "ServiceAccount",
@@ -194,8 +199,7 @@ impl Cluster {
         }))
         .await;
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-        let request =
-            json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": { "audiences": [] } });
+        let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": { "audiences": audiences } });
         let answer = self.ask("POST", &path, Some(&request)).await.expect("a token");
         answer["status"]["token"].as_str().expect("a token").to_owned()
     }

@@ -1,6 +1,7 @@
 //! What tests share: a mesh from documents, and cases from folders.
 #![allow(dead_code, reason = "each test crate uses a part")]
 
+pub mod callers;
 pub mod cluster;
 pub mod events;
 pub mod generate;
@@ -8,6 +9,7 @@ pub mod meshes;
 pub mod oracle;
 pub mod process;
 pub mod proxy;
+pub mod roles;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -81,7 +81,12 @@ impl Service {
     }
 
     pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let authorization = format!("Bearer {}", self.token);
+        self.get_as(&self.token, path, headers)
+    }
+
+    /// Asks with another token than the made-up one.
+    pub fn get_as(&self, token: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let authorization = format!("Bearer {token}");
         get(&self.address, path, &[&[("Authorization", authorization.as_str())], headers].concat())
     }
 

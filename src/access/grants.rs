@@ -1,0 +1,114 @@
+//! What each user may see, kept for as long as it is certain to be so.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::Mutex;
+
+use super::questions::{Answers, Outcome, decide};
+use super::rbac::{Moment, Rbac};
+use super::reviews::Reviewer;
+use super::user::User;
+use crate::kubernetes::failure::Failure;
+use crate::mesh::{Grant, Snapshot};
+
+/// How many users are known at the most.
+const MAX_USERS: u64 = 10_000;
+/// How long a user who does not ask is known.
+const MAX_IDLE: Duration = Duration::from_mins(2);
+/// How many questions about one user are asked at a time.
+const AT_A_TIME: usize = 16;
+
+/// The grants of users.
+pub struct Grants {
+    reviewer: Arc<Reviewer>,
+    rbac: Arc<Rbac>,
+    users: moka::sync::Cache<Arc<User>, Arc<Mutex<Known>>>,
+}
+
+/// What is known of a user's rights. Who finds it locked waits for what is being asked, instead of asking the same.
+#[derive(Default)]
+struct Known {
+    answers: Answers,
+    /// When the first of the answers was asked for.
+    asked: Option<(Instant, Moment)>,
+    /// What the answers came to, and at which revision.
+    latest: Option<(u64, Arc<Grant>)>,
+    /// What was granted last, be it out of date.
+    last: Option<Arc<Grant>>,
+}
+
+/// What somebody may see.
+pub struct Granted {
+    pub grant: Arc<Grant>,
+    /// It is not what the same user was granted last.
+    pub is_new: bool,
+}
+
+impl Grants {
+    pub fn new(reviewer: Arc<Reviewer>, rbac: Arc<Rbac>) -> Self {
+        let users = moka::sync::Cache::builder().max_capacity(MAX_USERS).time_to_idle(MAX_IDLE).build();
+        Self { reviewer, rbac, users }
+    }
+
+    /// What a user may see of a snapshot.
+    ///
+    /// # Errors
+    /// When the API server does not say. What it has said by then is kept.
+    pub async fn of(&self, user: &Arc<User>, snapshot: &Snapshot) -> Result<Granted, Failure> {
+        let arrived = Instant::now();
+        let known = self.users.get_with_by_ref(user, Arc::default);
+        let mut known = known.lock().await;
+        let now = self.rbac.moment();
+        if !known.counts(now, arrived) {
+            *known = Known { asked: Some((Instant::now(), now)), last: known.last.take(), ..Known::default() };
+        }
+        if let Some((revision, grant)) = &known.latest
+            && *revision == snapshot.revision()
+        {
+            return Ok(Granted { grant: grant.clone(), is_new: false });
+        }
+        let grant = self.ask(user, snapshot, &mut known.answers).await?;
+        let before = known.last.take().filter(|it| **it == grant);
+        let is_new = before.is_none();
+        // Whoever looks at equal grants sees at a glance that they are.
+        let grant = before.unwrap_or_else(|| Arc::new(grant));
+        known.last = Some(grant.clone());
+        known.latest = Some((snapshot.revision(), grant.clone()));
+        Ok(Granted { grant, is_new })
+    }
+
+    /// Asks whatever is not answered yet.
+    async fn ask(&self, user: &User, snapshot: &Snapshot, answers: &mut Answers) -> Result<Grant, Failure> {
+        loop {
+            let questions = match decide(snapshot, answers) {
+                Outcome::Granted(grant) => return Ok(grant),
+                Outcome::Ask(questions) => questions,
+            };
+            let asked = questions.into_iter().map(|question| async move {
+                let answer = match snapshot.places().get(&question.of) {
+                    Some(place) => self.reviewer.may(user, &question, place).await?,
+                    None => false,
+                };
+                Ok::<_, Failure>((question, answer))
+            });
+            let mut asked = stream::iter(asked).buffer_unordered(AT_A_TIME);
+            while let Some(answered) = asked.next().await {
+                let (question, answer) = answered?;
+                answers.insert(question, answer);
+            }
+        }
+    }
+}
+
+impl Known {
+    /// Whether it can be relied on by one who arrived at a certain time. What was asked for right after a change counts
+    /// for those only who had been waiting when it was asked for.
+    fn counts(&self, now: Moment, arrived: Instant) -> bool {
+        self.asked.is_some_and(|(asked, then)| {
+            let is_recent = if then.is_settled { asked.elapsed() < now.lifetime } else { asked >= arrived };
+            then.epoch == now.epoch && is_recent
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! Hears when roles or their bindings change, so that nothing is granted by what they were.
+//!
+//! Only that something changed is of interest, not what. What must stay true: whenever it is not known whether something
+//! changed, something did.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use crate::kubernetes::backoff::{Backoff, random};
+use crate::kubernetes::endpoint::Endpoint;
+use crate::kubernetes::failure::Failure;
+use crate::kubernetes::list::{Scope, current_version};
+use crate::kubernetes::server::{Form, Server};
+use crate::kubernetes::watch::{Event, Watch};
+use crate::mesh::GroupKind;
+
+pub const GROUP: &str = "rbac.authorization.k8s.io";
+/// What decides on rights.
+pub const KINDS: [(&str, &str); 4] = [
+    ("ClusterRole", "clusterroles"),
+    ("ClusterRoleBinding", "clusterrolebindings"),
+    ("Role", "roles"),
+    ("RoleBinding", "rolebindings"),
+];
+/// How long a grant counts while changes are heard of.
+const WATCHED: Duration = Duration::from_mins(1);
+/// How long one counts while they are not.
+const UNWATCHED: Duration = Duration::from_secs(10);
+/// How long after a change the API server may still decide by what was before.
+const LAG: Duration = Duration::from_secs(2);
+/// A watch that lasted so long was a good one.
+const GOOD: Duration = Duration::from_secs(5);
+
+/// The state of what rights are made of.
+#[derive(Debug)]
+pub struct Rbac(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    /// Grows with each change.
+    epoch: u64,
+    changed: Option<Instant>,
+    /// What is not heard of, and why.
+    unheard: BTreeMap<&'static str, String>,
+}
+
+/// A moment between two changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub epoch: u64,
+    /// What is decided now is decided by what is now.
+    pub is_settled: bool,
+    /// How long what is decided now counts.
+    pub lifetime: Duration,
+}
+
+impl Default for Rbac {
+    fn default() -> Self {
+        let unheard = KINDS.map(|(_, plural)| (plural, "not watched yet".to_owned()));
+        Self(Mutex::new(State { epoch: 0, changed: None, unheard: unheard.into() }))
+    }
+}
+
+impl Rbac {
+    pub fn moment(&self) -> Moment {
+        let state = self.state();
+        Moment {
+            epoch: state.epoch,
+            is_settled: state.changed.is_none_or(|it| it.elapsed() >= LAG),
+            lifetime: if state.unheard.is_empty() { WATCHED } else { UNWATCHED },
+        }
+    }
+
+    /// What is wrong, for those who run the service.
+    pub fn problems(&self) -> Vec<String> {
+        let unheard = &self.state().unheard;
+        let problem = |(plural, why): (_, _)| format!("changes of {plural} are not heard of: {why}");
+        unheard.iter().map(problem).collect()
+    }
+
+    /// Watches for as long as the process lives.
+    pub async fn keep_up(self: Arc<Self>, server: Server) {
+        let watching = KINDS.map(|(kind, plural)| self.clone().keep_up_with(server.clone(), kind, plural));
+        futures_util::future::join_all(watching).await;
+    }
+
+    async fn keep_up_with(self: Arc<Self>, server: Server, kind: &'static str, plural: &'static str) {
+        let endpoint = Endpoint {
+            of: GroupKind::new(GROUP, kind),
+            version: "v1".into(),
+            plural: plural.into(),
+            namespaced: !kind.starts_with("Cluster"),
+            is_watchable: true,
+        };
+        let scope = Scope { endpoint, form: Form::Metadata, label: None };
+        // Nobody is there to wake it.
+        let (_wake, mut woken) = tokio::sync::watch::channel(());
+        let mut backoff = Backoff::default();
+        loop {
+            let Err(failure) = self.hear(&server, &scope, plural, &mut backoff).await;
+            self.note_unheard(plural, &failure);
+            backoff.wait(Some(&failure), &mut woken).await;
+        }
+    }
+
+    /// Goes on as long as all changes are heard of.
+    async fn hear(
+        &self,
+        server: &Server,
+        scope: &Scope,
+        plural: &'static str,
+        backoff: &mut Backoff,
+    ) -> Result<std::convert::Infallible, Failure> {
+        let mut version = current_version(server, scope).await?;
+        // What happened before was not heard.
+        self.note_change();
+        loop {
+            let mut watch = Watch::open(server, scope, &version, random()).await?;
+            self.note_heard(plural);
+            let opened = Instant::now();
+            while let Some(event) = watch.next().await? {
+                if !matches!(event, Event::Bookmark) {
+                    self.note_change();
+                }
+                version.clone_from(watch.version());
+            }
+            if opened.elapsed() < GOOD {
+                return Err(Failure::Unreachable("the watch ended as soon as it began".into()));
+            }
+            *backoff = Backoff::default();
+        }
+    }
+
+    fn note_change(&self) {
+        let mut state = self.state();
+        state.epoch += 1;
+        state.changed = Some(Instant::now());
+    }
+
+    fn note_heard(&self, plural: &'static str) {
+        let mut state = self.state();
+        if state.unheard.remove(plural).is_some() && state.unheard.is_empty() {
+            info!("Changes of roles and bindings are heard of, and count at once");
+        }
+    }
+
+    fn note_unheard(&self, plural: &'static str, failure: &Failure) {
+        let why = failure.to_string();
+        let is_news = self.state().unheard.insert(plural, why.clone()).is_none_or(|it| it != why);
+        if is_news {
+            warn!(
+                resource = plural,
+                %failure,
+                "Changes of {plural} are not heard of, so that rights are asked for every {} s: {failure}",
+                UNWATCHED.as_secs()
+            );
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_settled_right_after_a_change_and_what_is_unheard_of_counts_for_less() {
+        let rbac = Rbac::default();
+        assert_eq!(rbac.moment(), Moment { epoch: 0, is_settled: true, lifetime: UNWATCHED });
+        assert_eq!(rbac.problems().len(), KINDS.len());
+        for (_, plural) in KINDS {
+            rbac.note_heard(plural);
+        }
+        assert_eq!(rbac.moment().lifetime, WATCHED);
+        assert_eq!(rbac.problems(), [""; 0]);
+        rbac.note_change();
+        assert_eq!(rbac.moment(), Moment { epoch: 1, is_settled: false, lifetime: WATCHED });
+        rbac.state().changed = Instant::now().checked_sub(LAG);
+        assert_eq!(rbac.moment(), Moment { epoch: 1, is_settled: true, lifetime: WATCHED });
+        rbac.note_unheard("roles", &Failure::Refused("no".into()));
+        assert_eq!(rbac.moment().lifetime, UNWATCHED);
+        assert_eq!(rbac.problems(), ["changes of roles are not heard of: refused: no"]);
+    }
+}

@@ -1,0 +1,174 @@
+//! What the API server is asked about callers: whose token this is, and what somebody may do. Nothing is kept here.
+//!
+//! What must stay true: a question that is not answered is a failure, and neither a no nor a yes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use tokio::sync::Semaphore;
+
+use super::hedge::hedged;
+use super::questions::Question;
+use super::user::User;
+use crate::kubernetes::backoff::random;
+use crate::kubernetes::failure::Failure;
+use crate::kubernetes::server::Server;
+use crate::mesh::place::Place;
+
+const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+/// How many tokens are reviewed at a time, and how many rights. Apart from each other, so that nobody waits to be let in
+/// because somebody may see many namespaces.
+const AT_ONCE: usize = 16;
+
+/// For whom a token has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// For a service of this name.
+    Ours(Arc<str>),
+    /// For the API server.
+    Server,
+}
+
+/// Asks an API server about callers.
+pub struct Reviewer {
+    server: Server,
+    token_turns: Semaphore,
+    access_turns: Semaphore,
+    own_audiences: ArcSwapOption<Vec<String>>,
+    counts: Counts,
+}
+
+/// How often was asked.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub tokens: AtomicU64,
+    pub rights: AtomicU64,
+    pub failures: AtomicU64,
+}
+
+impl Reviewer {
+    pub fn new(server: Server) -> Self {
+        let turns = || Semaphore::new(AT_ONCE);
+        Self {
+            server,
+            token_turns: turns(),
+            access_turns: turns(),
+            own_audiences: ArcSwapOption::empty(),
+            counts: Counts::default(),
+        }
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Whose token this is; `None` where it is nobody's, or is not for this audience.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn holder(&self, token: &str, audience: &Audience) -> Result<Option<User>, Failure> {
+        match audience {
+            Audience::Ours(name) => Ok(self.reviewed(token, Some(&[name.to_string()])).await?.map(|(user, _)| user)),
+            Audience::Server => {
+                // What its own audiences are is learned from the first token that is for them.
+                if let Some(own) = &*self.own_audiences.load()
+                    && let Some((user, _)) = self.reviewed(token, Some(own)).await?
+                {
+                    return Ok(Some(user));
+                }
+                let reviewed = self.reviewed(token, None).await?;
+                Ok(reviewed.map(|(user, audiences)| {
+                    if !audiences.is_empty() {
+                        self.own_audiences.store(Some(Arc::new(audiences)));
+                    }
+                    user
+                }))
+            }
+        }
+    }
+
+    /// The holder of a token that is for one of these audiences, or else for the API server, and for which it is.
+    ///
+    /// API servers keep what they have found out of a token for ten seconds. With an audience that nobody has it is a
+    /// question that was never asked before, so that a token that was revoked is found out when we ask.
+    async fn reviewed(
+        &self,
+        token: &str,
+        audiences: Option<&[String]>,
+    ) -> Result<Option<(User, Vec<String>)>, Failure> {
+        let nobodys = || format!("eventmesh-catalog/{:016x}", random());
+        let ask = || async {
+            let audiences = audiences.map(|it| it.iter().cloned().chain([nobodys()]).collect());
+            let spec = TokenReviewSpec { token: Some(token.to_owned()), audiences };
+            let review = TokenReview { spec, ..TokenReview::default() };
+            self.server.create(TOKEN_REVIEWS, &review).await
+        };
+        let _turn = self.token_turns.acquire().await;
+        self.counts.tokens.fetch_add(1, Ordering::Relaxed);
+        let review = self.counted(hedged(ask).await)?;
+        Ok(review.status.and_then(|status| holder(status, audiences)))
+    }
+
+    /// Whether somebody may do something.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn may(&self, user: &User, question: &Question, place: &Place) -> Result<bool, Failure> {
+        let review = SubjectAccessReview { spec: spec(user, question, place), ..SubjectAccessReview::default() };
+        let _turn = self.access_turns.acquire().await;
+        self.counts.rights.fetch_add(1, Ordering::Relaxed);
+        let answer = self.counted(hedged(|| self.server.create(ACCESS_REVIEWS, &review)).await)?;
+        let status = answer.status.ok_or_else(|| Failure::Garbled("a review without an answer".into()))?;
+        Ok(status.allowed && status.denied != Some(true))
+    }
+
+    fn counted<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        answer.inspect_err(|_| _ = self.counts.failures.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Who is said to hold a token, and for which audiences it is. A review that does not speak of audiences has only looked
+/// whether the token is for the API server.
+fn holder(status: TokenReviewStatus, asked: Option<&[String]>) -> Option<(User, Vec<String>)> {
+    let audiences = status.audiences.unwrap_or_default();
+    let is_for_it = asked.is_none_or(|asked| audiences.iter().any(|it| asked.contains(it)));
+    let is_good = status.authenticated == Some(true) && is_for_it;
+    Some((status.user.filter(|_| is_good).and_then(user)?, audiences))
+}
+
+/// Somebody without a name is nobody.
+fn user(info: UserInfo) -> Option<User> {
+    let mut groups = info.groups.unwrap_or_default();
+    groups.sort();
+    groups.dedup();
+    let name = info.username.filter(|it| !it.is_empty())?;
+    let extra = info.extra.unwrap_or_default().into_iter().collect::<BTreeMap<_, _>>();
+    Some(User { name, uid: info.uid.unwrap_or_default(), groups, extra })
+}
+
+/// The question in the words of Kubernetes. It is about all objects that it covers: nothing is said of selectors, so that
+/// who may see a selection only is answered with no.
+fn spec(user: &User, question: &Question, place: &Place) -> SubjectAccessReviewSpec {
+    let attributes = ResourceAttributes {
+        group: Some(question.of.group.to_string()),
+        version: Some(place.version.to_string()),
+        resource: Some(place.plural.to_string()),
+        verb: Some(question.verb.name().into()),
+        namespace: question.namespace.as_ref().map(ToString::to_string),
+        name: question.name.as_ref().map(ToString::to_string),
+        ..ResourceAttributes::default()
+    };
+    SubjectAccessReviewSpec {
+        user: Some(user.name.clone()),
+        uid: Some(user.uid.clone()).filter(|it| !it.is_empty()),
+        groups: Some(user.groups.clone()),
+        extra: Some(user.extra.clone().into_iter().collect()),
+        resource_attributes: Some(attributes),
+        ..SubjectAccessReviewSpec::default()
+    }
+}
