@@ -24,12 +24,13 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use self::audit::Audit;
-use self::grants::{Granted, Grants};
+use self::grants::Grants;
 use self::jwt::{Configured, Issuers};
 use self::rbac::Rbac;
 use self::reviews::{Counts, Reviewer};
 use self::tokens::{Holder, Settings, Tokens};
 use self::tokens_file::TokensFile;
+use crate::kubernetes::failure::Failure;
 use crate::kubernetes::server::Server;
 use crate::mesh::grant::Scope;
 use crate::mesh::{Grant, Snapshot};
@@ -116,6 +117,12 @@ pub enum AccessError {
     Unavailable(Arc<str>),
 }
 
+impl From<Failure> for AccessError {
+    fn from(failure: Failure) -> Self {
+        Self::Unavailable(failure.to_string().into())
+    }
+}
+
 /// One who may ask.
 #[derive(Clone)]
 struct Entry {
@@ -139,6 +146,7 @@ pub struct Cluster {
     rbac: Arc<Rbac>,
     tokens: Tokens,
     grants: Grants,
+    audit: Arc<Audit>,
 }
 
 impl Cluster {
@@ -146,9 +154,10 @@ impl Cluster {
     pub fn new(server: Server, configured: Vec<Configured>, settings: Settings, key: [u8; 32]) -> Self {
         let issuers = Arc::new(Issuers::new(Some(server.clone()), configured));
         let (reviewer, rbac) = (Arc::new(Reviewer::new(server.clone())), Arc::<Rbac>::default());
-        let tokens = Tokens::new(issuers.clone(), reviewer.clone(), settings, key);
+        let audit = Arc::<Audit>::default();
+        let tokens = Tokens::new(issuers.clone(), reviewer.clone(), audit.clone(), settings, key);
         let grants = Grants::new(reviewer.clone(), rbac.clone());
-        Self { server, issuers, reviewer, rbac, tokens, grants }
+        Self { server, issuers, reviewer, rbac, tokens, grants, audit }
     }
 }
 
@@ -207,12 +216,8 @@ impl Access {
             (Kind::Listed(listed), _) => Ok(listed.grant.clone()),
             (Kind::Reviewed(_), None) => Ok(Arc::default()),
             (Kind::Reviewed(Holder { user, authenticator }), Some(cluster)) => {
-                let granted = cluster.grants.of(user, snapshot).await;
-                let Granted { grant, is_new } =
-                    granted.map_err(|failure| AccessError::Unavailable(failure.to_string().into()))?;
-                if is_new {
-                    Audit::granted(user, from, authenticator, &grant);
-                }
+                let grant = cluster.grants.of(user, snapshot).await?;
+                cluster.audit.granted(user, from, authenticator, &grant);
                 Ok(grant)
             }
         }

@@ -279,6 +279,14 @@ impl ServeArgs {
 impl ServeArgs {
     fn authenticator(&self, listen: SocketAddr) -> Result<Authenticator, ConfigError> {
         let has_cluster = self.manifests.manifests.is_empty();
+        if let Some(file) = &self.authentication_config
+            && (!has_cluster || self.dev_token || self.tokens_file.is_some())
+        {
+            return Err(ConfigError::new(
+                format!("--authentication-config {}: what callers may see is asked of a cluster.", file.display()),
+                "Leave out --manifests, --tokens-file and --dev-token.",
+            ));
+        }
         match (&self.tokens_file, self.dev_token) {
             (Some(file), _) => Ok(Authenticator::TokensFile(file.clone())),
             (None, true) if listen.ip().is_loopback() => Ok(Authenticator::DevToken),

@@ -15,23 +15,33 @@ use crate::mesh::grant::Scope;
 const TARGET: &str = "eventmesh_catalog::audit";
 /// How long a refusal is no news after it was told.
 const NEWS_AFTER: Duration = Duration::from_mins(10);
-/// How many refusals are remembered.
-const MAX_REFUSALS: u64 = 10_000;
+/// How long it is remembered what somebody who does not ask any more was granted.
+const REMEMBERED: Duration = Duration::from_hours(6);
+/// How many grants and refusals are remembered.
+const MAX_REMEMBERED: u64 = 10_000;
 
 /// Remembers what was told.
 pub struct Audit {
+    granted: moka::sync::Cache<Arc<User>, Arc<Grant>>,
     refused: moka::sync::Cache<[u8; 32], ()>,
 }
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { refused: moka::sync::Cache::builder().max_capacity(MAX_REFUSALS).time_to_live(NEWS_AFTER).build() }
+        Self {
+            granted: moka::sync::Cache::builder().max_capacity(MAX_REMEMBERED).time_to_idle(REMEMBERED).build(),
+            refused: moka::sync::Cache::builder().max_capacity(MAX_REMEMBERED).time_to_live(NEWS_AFTER).build(),
+        }
     }
 }
 
 impl Audit {
-    /// Somebody may see something else than before.
-    pub fn granted(user: &Arc<User>, from: IpAddr, authenticator: &Authenticator, grant: &Grant) {
+    /// Somebody may see this, which may be something else than before.
+    pub fn granted(&self, user: &Arc<User>, from: IpAddr, authenticator: &Authenticator, grant: &Arc<Grant>) {
+        if self.granted.get(user).is_some_and(|it| it == *grant) {
+            return;
+        }
+        self.granted.insert(user.clone(), grant.clone());
         let (list, get) = (granted(grant), grant.get.kinds.len() + grant.get.objects.len());
         info!(
             target: TARGET,

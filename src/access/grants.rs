@@ -39,13 +39,6 @@ struct Known {
     last: Option<Arc<Grant>>,
 }
 
-/// What somebody may see.
-pub struct Granted {
-    pub grant: Arc<Grant>,
-    /// It is not what the same user was granted last.
-    pub is_new: bool,
-}
-
 impl Grants {
     pub fn new(reviewer: Arc<Reviewer>, rbac: Arc<Rbac>) -> Self {
         let users = moka::sync::Cache::builder().max_capacity(MAX_USERS).time_to_idle(MAX_IDLE).build();
@@ -56,7 +49,7 @@ impl Grants {
     ///
     /// # Errors
     /// When the API server does not say. What it has said by then is kept.
-    pub async fn of(&self, user: &Arc<User>, snapshot: &Snapshot) -> Result<Granted, Failure> {
+    pub async fn of(&self, user: &Arc<User>, snapshot: &Snapshot) -> Result<Arc<Grant>, Failure> {
         let arrived = Instant::now();
         let known = self.users.get_with_by_ref(user, Arc::default);
         let mut known = known.lock().await;
@@ -67,16 +60,14 @@ impl Grants {
         if let Some((revision, grant)) = &known.latest
             && *revision == snapshot.revision()
         {
-            return Ok(Granted { grant: grant.clone(), is_new: false });
+            return Ok(grant.clone());
         }
         let grant = self.ask(user, snapshot, &mut known.answers).await?;
-        let before = known.last.take().filter(|it| **it == grant);
-        let is_new = before.is_none();
         // Whoever looks at equal grants sees at a glance that they are.
-        let grant = before.unwrap_or_else(|| Arc::new(grant));
+        let grant = known.last.take().filter(|it| **it == grant).unwrap_or_else(|| Arc::new(grant));
         known.last = Some(grant.clone());
         known.latest = Some((snapshot.revision(), grant.clone()));
-        Ok(Granted { grant, is_new })
+        Ok(grant)
     }
 
     /// Asks whatever is not answered yet.

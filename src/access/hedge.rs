@@ -12,7 +12,7 @@ use crate::kubernetes::failure::Failure;
 /// answer again.
 const AGAIN: Duration = Duration::from_millis(700);
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks until there is an answer: what comes first counts. A connection that breaks is no answer, once.
 ///

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::hedge::hedged;
+use super::hedge::{PATIENCE, hedged};
 use super::questions::Question;
 use super::user::User;
 use crate::kubernetes::backoff::random;
@@ -108,7 +108,7 @@ impl Reviewer {
             let review = TokenReview { spec, ..TokenReview::default() };
             self.server.create(TOKEN_REVIEWS, &review).await
         };
-        let _turn = self.token_turns.acquire().await;
+        let _turn = turn(&self.token_turns).await?;
         self.counts.tokens.fetch_add(1, Ordering::Relaxed);
         let review = self.counted(hedged(ask).await)?;
         Ok(review.status.and_then(|status| holder(status, audiences)))
@@ -120,7 +120,7 @@ impl Reviewer {
     /// When the API server does not say.
     pub async fn may(&self, user: &User, question: &Question, place: &Place) -> Result<bool, Failure> {
         let review = SubjectAccessReview { spec: spec(user, question, place), ..SubjectAccessReview::default() };
-        let _turn = self.access_turns.acquire().await;
+        let _turn = turn(&self.access_turns).await?;
         self.counts.rights.fetch_add(1, Ordering::Relaxed);
         let answer = self.counted(hedged(|| self.server.create(ACCESS_REVIEWS, &review)).await)?;
         let status = answer.status.ok_or_else(|| Failure::Garbled("a review without an answer".into()))?;
@@ -129,6 +129,14 @@ impl Reviewer {
 
     fn counted<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
         answer.inspect_err(|_| _ = self.counts.failures.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Waits for a turn, but not for longer than those whose turn it is may take.
+async fn turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
+    match tokio::time::timeout(PATIENCE, turns.acquire()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        Ok(Err(_)) | Err(_) => Err(Failure::Unreachable("too many reviews are under way".into())),
     }
 }
 

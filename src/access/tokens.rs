@@ -53,7 +53,7 @@ pub struct Tokens {
     reviewer: Arc<Reviewer>,
     settings: Settings,
     limits: Limits,
-    audit: Audit,
+    audit: Arc<Audit>,
     /// With which tokens are hashed: whoever sees the hashes cannot try out tokens.
     key: [u8; 32],
     known: Cache<[u8; 32], Known>,
@@ -70,9 +70,15 @@ impl moka::Expiry<[u8; 32], Known> for AsLongAsItSays {
 
 impl Tokens {
     /// `key` is random.
-    pub fn new(issuers: Arc<Issuers>, reviewer: Arc<Reviewer>, settings: Settings, key: [u8; 32]) -> Self {
+    pub fn new(
+        issuers: Arc<Issuers>,
+        reviewer: Arc<Reviewer>,
+        audit: Arc<Audit>,
+        settings: Settings,
+        key: [u8; 32],
+    ) -> Self {
         let known = Cache::builder().max_capacity(MAX_TOKENS).expire_after(AsLongAsItSays).build();
-        Self { issuers, reviewer, settings, limits: Limits::default(), audit: Audit::default(), key, known }
+        Self { issuers, reviewer, settings, limits: Limits::default(), audit, key, known }
     }
 
     /// Who holds a token. Those who present the same one at the same time wait for one answer.
@@ -131,8 +137,7 @@ impl Tokens {
         expires: Option<SystemTime>,
     ) -> Result<Known, AccessError> {
         for audience in audiences {
-            let answer = self.reviewer.holder(token, audience).await;
-            if let Some(user) = answer.map_err(|failure| AccessError::Unavailable(failure.to_string().into()))? {
+            if let Some(user) = self.reviewer.holder(token, audience).await? {
                 let holder = Holder { user: Arc::new(user), authenticator: Authenticator::TokenReview };
                 return Ok(self.accepted(holder, expires));
             }

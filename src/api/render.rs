@@ -4,8 +4,9 @@
 //! body is made once. Views with equal content share bytes, whoever may see them and whenever they were made.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -125,6 +126,34 @@ fn compressed(json: &[u8], encoding: Encoding) -> io::Result<Vec<u8>> {
     }
 }
 
+/// A grant and its hash: it may name thousands of objects, and is looked for with each shard.
+#[derive(Clone)]
+struct Hashed {
+    grant: Arc<Grant>,
+    hash: u64,
+}
+
+impl Hashed {
+    fn new(grant: Arc<Grant>) -> Self {
+        static HASHING: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
+        Self { hash: HASHING.hash_one(&grant), grant }
+    }
+}
+
+impl PartialEq for Hashed {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.grant == other.grant
+    }
+}
+
+impl Eq for Hashed {}
+
+impl Hash for Hashed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash.hash(state);
+    }
+}
+
 /// A view and its body.
 struct Latest {
     revision: u64,
@@ -145,9 +174,9 @@ type Rendered = Result<Arc<Body>, ApiError>;
 /// The bodies of views, kept while they are asked for.
 #[derive(Clone)]
 pub struct Bodies {
-    fragments: moka::sync::Cache<(ShardId, Arc<Grant>), Arc<Fragment>>,
+    fragments: moka::sync::Cache<(ShardId, Hashed), Arc<Fragment>>,
     /// The newest body for each grant and selection, with the revision that it was made from.
-    views: moka::future::Cache<(Arc<Grant>, Selection), (u64, Rendered), DefaultHashBuilder>,
+    views: moka::future::Cache<(Hashed, Selection), (u64, Rendered), DefaultHashBuilder>,
     /// The view that was made last. Mostly there is one who polls, and who finds it here needs no cache.
     latest: Arc<ArcSwapOption<Latest>>,
     /// Bodies that somebody still holds, by tag.
@@ -187,7 +216,7 @@ impl Bodies {
         {
             return Ok(latest.body.clone());
         }
-        let key = (grant, selection);
+        let key = (Hashed::new(grant), selection);
         if let Some((made_from, Ok(body))) = self.views.get(&key).await
             && made_from >= revision
         {
@@ -196,7 +225,7 @@ impl Bodies {
         let rendered = async {
             let rendered = self.render(snapshot.clone(), key.clone()).await;
             if let Ok(body) = &rendered {
-                let (grant, selection) = key.clone();
+                let (Hashed { grant, .. }, selection) = key.clone();
                 self.latest.store(Some(Arc::new(Latest { revision, grant, selection, body: body.clone() })));
             }
             (revision, rendered)
@@ -207,10 +236,10 @@ impl Bodies {
         Box::pin(self.views.entry(key.clone()).or_insert_with_if(rendered, outdated)).await.into_value().1
     }
 
-    async fn render(&self, snapshot: Arc<Snapshot>, (grant, selection): (Arc<Grant>, Selection)) -> Rendered {
+    async fn render(&self, snapshot: Arc<Snapshot>, (grant, selection): (Hashed, Selection)) -> Rendered {
         let bodies = self.clone();
         off_path(move || {
-            let view = snapshot.view(&grant, &selection);
+            let view = snapshot.view(&grant.grant, &selection);
             let body = Body::new(bodies.json(view, &grant)?);
             Ok(bodies.shared(body))
         })
@@ -218,7 +247,7 @@ impl Bodies {
         .map_err(|error: serde_json::Error| ApiError::Internal(error.to_string()))
     }
 
-    fn json(&self, view: View<'_>, grant: &Arc<Grant>) -> serde_json::Result<Vec<u8>> {
+    fn json(&self, view: View<'_>, grant: &Hashed) -> serde_json::Result<Vec<u8>> {
         let fragments = view.parts().map(|part| self.fragment(&part, grant)).collect::<Result<Vec<_>, _>>()?;
         let mut json = Vec::with_capacity(fragments.iter().map(|it| it.bytes() + 4).sum::<usize>() + 64);
         for (n, name) in LISTS.iter().enumerate() {
@@ -237,7 +266,7 @@ impl Bodies {
         Ok(json)
     }
 
-    fn fragment(&self, part: &Part<'_>, grant: &Arc<Grant>) -> serde_json::Result<Arc<Fragment>> {
+    fn fragment(&self, part: &Part<'_>, grant: &Hashed) -> serde_json::Result<Arc<Fragment>> {
         let Some(id) = part.id() else { return Fragment::new(*part).map(Arc::new) };
         let key = (id, grant.clone());
         if let Some(fragment) = self.fragments.get(&key) {
