@@ -1,8 +1,12 @@
 # The tasks of this repository. `make test` is all of the tests and what CI runs.
 
 CARGO_DENY_VERSION := 0.18
+CARGO_FUZZ_VERSION := 0.13
+# Fuzzing takes a compiler that can instrument code.
+NIGHTLY := nightly
+FUZZ_SECONDS := 60
 
-.PHONY: run test check bench bench-cluster openapi properties
+.PHONY: run test check bench bench-cluster openapi properties fuzz
 
 run:
 	cargo run --quiet -- serve --manifests config/samples/shop --dev-token
@@ -30,3 +34,11 @@ openapi:
 
 properties:
 	EVENTMESH_PROPERTY_CASES=10 cargo test --test properties
+
+fuzz:
+	rustup run $(NIGHTLY) rustc --version >/dev/null 2>&1 || rustup toolchain install $(NIGHTLY) --profile minimal
+	cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked --version '^$(CARGO_FUZZ_VERSION)'
+	for target in $$(cargo +$(NIGHTLY) fuzz list); do \
+		mkdir -p fuzz/corpus/$$target; \
+		cargo +$(NIGHTLY) fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; \
+	done

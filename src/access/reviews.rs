@@ -180,3 +180,60 @@ fn spec(user: &User, question: &Question, place: &Place) -> SubjectAccessReviewS
         ..SubjectAccessReviewSpec::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::questions::Verb;
+    use super::*;
+    use crate::mesh::GroupKind;
+
+    #[test]
+    fn only_who_is_said_to_be_somebody_for_that_audience_is() {
+        let ours = ["catalog".to_owned()];
+        let check = |status: Value, asked: Option<&[String]>, expected: Option<&str>| {
+            let found = holder(serde_json::from_value(status.clone()).unwrap(), asked);
+            assert_eq!(found.map(|(user, _)| user.name).as_deref(), expected, "{status} for {asked:?}");
+        };
+        let user = json!({"username": "jane", "uid": "1", "groups": ["b", "a", "b"], "extra": {"x": ["1"]}});
+        let good = |audiences: Value| json!({"authenticated": true, "user": user, "audiences": audiences});
+        check(good(json!(["catalog", "nobody/1"])), Some(&ours), Some("jane"));
+        check(good(json!(["server"])), None, Some("jane"));
+        check(good(Value::Null), None, Some("jane"));
+        // What does not know audiences has not looked at them.
+        check(good(Value::Null), Some(&ours), None);
+        check(good(json!([])), Some(&ours), None);
+        check(good(json!(["server"])), Some(&ours), None);
+        check(good(json!(["catalog/x", "catalo", "Catalog"])), Some(&ours), None);
+        check(json!({"authenticated": false, "user": user, "audiences": ["catalog"]}), Some(&ours), None);
+        check(json!({"user": user, "audiences": ["catalog"]}), Some(&ours), None);
+        check(json!({"authenticated": true, "user": user, "error": "but"}), None, Some("jane"));
+        check(json!({"authenticated": true}), None, None);
+        check(json!({"authenticated": true, "user": {}}), None, None);
+        check(json!({"authenticated": true, "user": {"username": ""}}), None, None);
+        check(json!({}), None, None);
+        let (found, _) = holder(serde_json::from_value(good(Value::Null)).unwrap(), None).unwrap();
+        assert_eq!((found.groups, found.uid.as_str()), (vec!["a".to_owned(), "b".to_owned()], "1"));
+        assert_eq!(found.extra, [("x".to_owned(), vec!["1".to_owned()])].into());
+    }
+
+    #[test]
+    fn questions_are_about_all_that_they_cover_and_nothing_more() {
+        let user = User { name: "jane".into(), groups: vec!["a".into()], ..User::default() };
+        let place = Place { version: "v1".into(), plural: "geese".into() };
+        let ask = |namespace: Option<&str>, name: Option<&str>| {
+            let (namespace, name) = (namespace.map(Into::into), name.map(Into::into));
+            let question = Question { verb: Verb::Get, of: GroupKind::new("a.example", "Goose"), namespace, name };
+            serde_json::to_value(spec(&user, &question, &place)).unwrap()
+        };
+        let about = |attributes: Value| {
+            let mut all = json!({"group": "a.example", "version": "v1", "resource": "geese", "verb": "get"});
+            all.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
+            json!({"user": "jane", "groups": ["a"], "extra": {}, "resourceAttributes": all})
+        };
+        assert_eq!(ask(None, None), about(json!({})));
+        assert_eq!(ask(Some("shop"), None), about(json!({"namespace": "shop"})));
+        assert_eq!(ask(Some("shop"), Some("one")), about(json!({"namespace": "shop", "name": "one"})));
+    }
+}

@@ -60,7 +60,10 @@ impl From<AccessError> for ApiError {
 }
 
 /// The one bearer token of a request (RFC 6750, section 2.1).
-fn bearer_token(headers: &HeaderMap) -> Result<Token<'_>, ApiError> {
+///
+/// # Errors
+/// When there is none, or more than one, or something else.
+pub fn bearer_token(headers: &HeaderMap) -> Result<Token<'_>, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Err(ApiError::NoToken),
