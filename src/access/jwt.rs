@@ -3,15 +3,29 @@
 //! What must stay true: a token is refused only for what it says or for a signature that no current key of its issuer
 //! made. That an issuer cannot be asked, or that clocks disagree, is an outage and never a no.
 
+mod address;
+mod clock;
 mod configuration;
+mod keyring;
+mod keys;
+mod mapping;
 mod refusal;
+mod rules;
+mod source;
+mod token;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use jsonwebtoken::Algorithm;
+use tokio::time::Instant;
 
 pub use self::configuration::{ConfigurationError, Configured};
+use self::keyring::{Current, Keyring};
 pub use self::refusal::Refusal;
+use self::rules::{Rules, Signed, Statement, Unsigned};
+use self::source::{FetchError, Servers, Source};
 use super::user::User;
 use crate::kubernetes::server::Server;
 
@@ -39,31 +53,184 @@ pub enum JwtError {
 }
 
 /// The issuers whose tokens are checked here.
-pub struct Issuers {}
+pub struct Issuers {
+    configured: Vec<Issuer>,
+    cluster: Option<Arc<Keyring>>,
+}
+
+/// An issuer that is configured.
+struct Issuer {
+    rules: Rules,
+    keyring: Arc<Keyring>,
+}
+
+/// As much as API servers allow.
+const SKEW_OF_CLUSTER: Duration = Duration::from_mins(1);
+const ALGORITHMS_OF_CLUSTER: [Algorithm; 5] =
+    [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::ES256, Algorithm::ES384];
 
 impl Issuers {
     /// `cluster` is the API server whose service account tokens are checked, if there is one. Needs a runtime of tokio;
     /// nothing is asked yet.
-    pub fn new(_cluster: Option<Server>, _configured: Vec<Configured>) -> Self {
-        Self {}
+    pub fn new(cluster: Option<Server>, configured: Vec<Configured>) -> Self {
+        let of_cluster = |it| Keyring::new("the cluster".into(), Source::Cluster(Box::new(it)), SKEW_OF_CLUSTER);
+        let configured = configured.into_iter().map(|Configured { rules, discovery, authority }| {
+            let issuer = rules.issuer.clone();
+            let name = format!("issuer {issuer}");
+            let source = Source::Elsewhere { issuer, discovery, authority, servers: Servers::default() };
+            Issuer { keyring: Keyring::new(name, source, rules.skew), rules }
+        });
+        Self { configured: configured.collect(), cluster: cluster.map(of_cluster) }
     }
 
     /// Checks a token. `None` is no JWT, or one of nobody that is configured: the API server may know it.
     ///
     /// # Errors
     /// When the token is refused, or cannot be checked now.
-    pub async fn check(&self, _token: &str) -> Result<Option<Verified>, JwtError> {
-        Ok(None)
+    pub async fn check(&self, token: &str) -> Result<Option<Verified>, JwtError> {
+        self.check_at(token, SystemTime::now()).await
+    }
+
+    async fn check_at(&self, token: &str, now: SystemTime) -> Result<Option<Verified>, JwtError> {
+        let named = token::issuers_named(token);
+        let is_named = |issuer: &str| named.iter().any(|it| it == issuer);
+        if let Some(issuer) = self.configured.iter().find(|it| is_named(&it.rules.issuer)) {
+            return Ok(Some(check_with(&issuer.keyring, &issuer.rules, token, now).await?));
+        }
+        let Some(cluster) = self.cluster.as_ref().filter(|_| !named.is_empty()) else { return Ok(None) };
+        let checked = match cluster.current().await {
+            Ok(Current { fetched, .. }) if !is_named(&fetched.issuer) => return Ok(None),
+            Ok(Current { fetched, .. }) => check_with(cluster, &rules_of_cluster(&fetched.issuer), token, now).await,
+            Err(error) => Err(error.into()),
+        };
+        match checked {
+            Ok(verified) => Ok(Some(verified)),
+            // The API server can check what we cannot.
+            Err(Unchecked::NotForUs | Unchecked::Known(JwtError::Refused(Refusal::Unimplemented))) => Ok(None),
+            Err(Unchecked::Known(error)) => Err(error),
+        }
     }
 
     /// Keeps keys fresh; runs as long as the process.
     pub async fn keep_up(self: Arc<Self>) {
-        std::future::pending().await
+        let mut tasks = tokio::task::JoinSet::new();
+        for keyring in self.keyrings() {
+            tasks.spawn(keyring.clone().keep_up());
+        }
+        while tasks.join_next().await.is_some() {}
+        std::future::pending::<()>().await;
     }
 
     /// What is wrong now, with which issuer.
     pub fn problems(&self) -> Vec<String> {
-        vec![]
+        let of_cluster = self.cluster.as_ref().and_then(|it| it.known()).map(|it| it.issuer.clone());
+        let is_of_cluster = |it: &&Issuer| Some(&it.rules.issuer) == of_cluster.as_ref();
+        let clash = self
+            .configured
+            .iter()
+            .find(is_of_cluster)
+            .map(|it| format!("issuer {} is the cluster's own; take it out of the configuration", it.rules.issuer));
+        self.keyrings().flat_map(|it| it.problems()).chain(clash).collect()
+    }
+
+    fn keyrings(&self) -> impl Iterator<Item = &Arc<Keyring>> {
+        self.configured.iter().map(|it| &it.keyring).chain(&self.cluster)
+    }
+}
+
+/// The API server says who it is and whom the token is for.
+fn rules_of_cluster(issuer: &Arc<str>) -> Rules {
+    Rules {
+        issuer: issuer.clone(),
+        audiences: None,
+        algorithms: ALGORITHMS_OF_CLUSTER.into(),
+        skew: SKEW_OF_CLUSTER,
+        required: vec![],
+        mapping: None,
+    }
+}
+
+/// Why a token of an issuer is not known to be good.
+enum Unchecked {
+    Known(JwtError),
+    /// The issuer's keys are not for us.
+    NotForUs,
+}
+
+async fn check_with(
+    keyring: &Arc<Keyring>,
+    rules: &Rules,
+    token: &str,
+    now: SystemTime,
+) -> Result<Verified, Unchecked> {
+    let begun = Instant::now();
+    let statement = rules.read(token)?;
+    let signed = signed(keyring, &statement).await?;
+    let refusal = match signed.at(now) {
+        Ok(verified) => return Ok(verified.clone()),
+        Err(refusal) => refusal,
+    };
+    let clock = keyring.measure().await.and_then(|it| it.clock);
+    let (at, now) = (Instant::now(), now + begun.elapsed());
+    match clock {
+        // Which of the two is wrong cannot be known here, so that this is no verdict on the token.
+        Some(clock) if clock.difference(now, at) > rules.skew && signed.at(clock.now_there(now, at)).is_ok() => {
+            let seconds = clock.difference(now, at).as_secs();
+            let issuer = &rules.issuer;
+            Err(JwtError::Unavailable(format!("our clock and that of issuer {issuer} differ by {seconds} s")).into())
+        }
+        _ => Err(refusal.into()),
+    }
+}
+
+/// Checks the signature: with the keys that are known and, where they do not have that one, with newer ones.
+async fn signed(keyring: &Arc<Keyring>, statement: &Statement<'_>) -> Result<Signed, Unchecked> {
+    let id = statement.key_id();
+    let current = keyring.current().await?;
+    match statement.signed(&current.fetched.keys) {
+        Ok(signed) => return Ok(signed),
+        Err(Unsigned::Refused(refusal)) => return Err(refusal.into()),
+        Err(Unsigned::NoKey) => (),
+    }
+    if !current.is_new
+        && let Some(fetched) = keyring.look_for(id).await?
+    {
+        match statement.signed(&fetched.keys) {
+            Ok(signed) => return Ok(signed),
+            Err(Unsigned::Refused(refusal)) => return Err(refusal.into()),
+            Err(Unsigned::NoKey) => keyring.not_found(id),
+        }
+    }
+    Err(Refusal::UnknownKey.into())
+}
+
+impl From<Refusal> for Unchecked {
+    fn from(refusal: Refusal) -> Self {
+        Self::Known(JwtError::Refused(refusal))
+    }
+}
+
+impl From<JwtError> for Unchecked {
+    fn from(error: JwtError) -> Self {
+        Self::Known(error)
+    }
+}
+
+impl From<FetchError> for Unchecked {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::NotForUs(_) => Self::NotForUs,
+            FetchError::Failed(reason) => Self::Known(JwtError::Unavailable(reason)),
+        }
+    }
+}
+
+impl From<Unchecked> for JwtError {
+    fn from(unchecked: Unchecked) -> Self {
+        match unchecked {
+            Unchecked::Known(error) => error,
+            Unchecked::NotForUs => Self::Unavailable("the issuer's keys are not for us".into()),
+        }
     }
 }
 

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use k8s_openapi::apimachinery::pkg::version::Info;
-use kube::client::Body;
+use kube::client::{Body, ConfigExt as _};
 use kube::config::{AuthInfo, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -20,6 +22,8 @@ use super::failure::{Failure, failure, words};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The largest answer that is held, in bytes: a document, or one event of a watch.
 const MAX_ANSWER: usize = 64 << 20;
+/// As much of an error is read, in bytes: it is words for people.
+const MAX_ERROR: usize = 1 << 20;
 /// The longest time that a server may ask to be left alone for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
@@ -41,6 +45,12 @@ pub enum ConnectionError {
     Token,
     #[error("the cluster's configuration cannot be used: {0}")]
     Client(#[from] kube::Error),
+    #[error("the address is not one")]
+    Address,
+    #[error(
+        "the certificate authority cannot be used: it takes certificates in PEM, as in `-----BEGIN CERTIFICATE-----`"
+    )]
+    Authority,
 }
 
 /// In which form objects are asked for.
@@ -101,6 +111,28 @@ impl Server {
         if !has_usable_token(&config.auth_info) {
             return Err(ConnectionError::Token);
         }
+        Self::of(config)
+    }
+
+    /// Another server than that of a cluster, to which nobody introduces us. Its certificate is one of the authority (in
+    /// PEM) or, without one, of those that the system trusts. Nothing is asked yet. Needs a runtime of tokio.
+    ///
+    /// # Errors
+    /// When the address or the authority is not one.
+    pub fn at(url: &str, authority: Option<&str>) -> Result<Self, ConnectionError> {
+        Self::of(configuration_at(url, authority)?)
+    }
+
+    /// Whether [`Server::at`] can be called like this. Needs no runtime.
+    ///
+    /// # Errors
+    /// When the address or the authority is not one.
+    pub fn can_be_at(url: &str, authority: Option<&str>) -> Result<(), ConnectionError> {
+        let built = configuration_at(url, authority)?.rustls_https_connector();
+        built.map(drop).map_err(|error| if authority.is_some() { ConnectionError::Authority } else { error.into() })
+    }
+
+    fn of(mut config: Config) -> Result<Self, ConnectionError> {
         // What is asked again, when, and for how long, is decided by those who know what for.
         config.default_retry = false;
         config.connect_timeout = Some(PATIENCE);
@@ -177,12 +209,14 @@ impl Server {
         self.pulse.beat();
         let status = response.status();
         let retry_after = retry_after(response.headers());
-        let mut answer = Answer { body: response.into_body(), buffer: Vec::new(), pulse: self.pulse.clone() };
+        let (head, body) = response.into_parts();
+        let pulse = self.pulse.clone();
+        let answer = Answer { headers: head.headers, body, buffer: Vec::new(), limit: MAX_ANSWER, pulse };
         if status.is_success() {
             return Ok(answer);
         }
         // The status says enough where the words cannot be read.
-        let body = answer.whole().await.unwrap_or_default();
+        let body = answer.at_most(MAX_ERROR).whole().await.unwrap_or_default();
         Err(failure(status.as_u16(), &words(&body), retry_after))
     }
 }
@@ -197,6 +231,19 @@ async fn configuration(connection: &Connection) -> Result<Config, ConnectionErro
         None if connection.context.is_some() => Config::from_kubeconfig(&options).await?,
         None => Config::infer().await?,
     })
+}
+
+fn configuration_at(url: &str, authority: Option<&str>) -> Result<Config, ConnectionError> {
+    let mut config = Config::new(url.parse().map_err(|_| ConnectionError::Address)?);
+    if let Some(authority) = authority {
+        let certificates = CertificateDer::pem_slice_iter(authority.as_bytes()).map(|it| it.map(|it| it.to_vec()));
+        let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|_| ConnectionError::Authority)?;
+        if certificates.is_empty() {
+            return Err(ConnectionError::Authority);
+        }
+        config.root_cert = Some(certificates);
+    }
+    Ok(config)
 }
 
 /// What is wrong with a kubeconfig. Where it does not parse, the error cites it, and what it cites may be a secret.
@@ -225,12 +272,26 @@ fn has_usable_token(user: &AuthInfo) -> bool {
 
 /// An answer, as it comes.
 pub struct Answer {
+    headers: http::HeaderMap,
     body: Body,
     buffer: Vec<u8>,
+    /// The most that is held of it, in bytes.
+    limit: usize,
     pulse: Pulse,
 }
 
 impl Answer {
+    /// What a header says, if it is there and text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|it| it.to_str().ok())
+    }
+
+    /// The same answer, of which no more is held than this, in bytes.
+    #[must_use]
+    pub fn at_most(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
     /// All of it.
     ///
     /// # Errors
@@ -274,7 +335,7 @@ impl Answer {
         let Some(frame) = self.body.frame().await else { return Ok(false) };
         self.pulse.beat();
         if let Ok(data) = frame.map_err(|error| Failure::Unreachable(innermost(&error)))?.into_data() {
-            if self.buffer.len() + data.len() > MAX_ANSWER {
+            if self.buffer.len() + data.len() > self.limit {
                 return Err(Failure::TooLarge);
             }
             self.buffer.extend_from_slice(&data);
