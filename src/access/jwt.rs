@@ -14,6 +14,11 @@ mod rules;
 mod source;
 mod token;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -107,7 +107,7 @@ impl Server {
     /// # Errors
     /// When no cluster is configured, or not so that it could be reached.
     pub async fn new(connection: &Connection) -> Result<Self, ConnectionError> {
-        let mut config = configuration(connection).await?;
+        let config = configuration(connection).await?;
         if !has_usable_token(&config.auth_info) {
             return Err(ConnectionError::Token);
         }

@@ -63,3 +63,42 @@ fn is_loopback(host: &str) -> bool {
     let ip = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || ip.parse::<IpAddr>().is_ok_and(|it| it.is_loopback())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_that_are_certain_are_asked() {
+        let cases = [
+            ("https://a.example.com", Ok(("https://a.example.com", "/"))),
+            ("https://a.example.com:8443/x/y?z=1", Ok(("https://a.example.com:8443", "/x/y?z=1"))),
+            ("http://localhost:80/x", Ok(("http://localhost:80", "/x"))),
+            ("http://127.0.0.2/x", Ok(("http://127.0.0.2", "/x"))),
+            ("http://[::1]:9/x", Ok(("http://[::1]:9", "/x"))),
+            ("http://a.example.com", Err(AddressError::Insecure)),
+            ("http://localhost.example.com", Err(AddressError::Insecure)),
+            ("http://10.0.0.1", Err(AddressError::Insecure)),
+            ("ftp://localhost", Err(AddressError::Insecure)),
+            ("https://ann@a.example.com", Err(AddressError::Excess)),
+            ("https://a.example.com/#x", Err(AddressError::Excess)),
+            ("a.example.com", Err(AddressError::Malformed)),
+            ("/x", Err(AddressError::Malformed)),
+            ("https://", Err(AddressError::Malformed)),
+            ("https:///x", Err(AddressError::Malformed)),
+            ("", Err(AddressError::Malformed)),
+        ];
+        for (text, expected) in cases {
+            let expected = expected.map(|(origin, path)| Address { origin: origin.into(), path: path.into() });
+            assert_eq!(Address::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn discovery_is_below_the_issuer() {
+        for issuer in ["https://a.example.com/b", "https://a.example.com/b/"] {
+            assert_eq!(Address::of_discovery(issuer).unwrap().path, "/b/.well-known/openid-configuration");
+        }
+        assert_eq!(Address::of_discovery("https://a.example.com?b"), Err(AddressError::Excess));
+    }
+}

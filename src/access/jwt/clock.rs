@@ -33,3 +33,37 @@ impl Measured {
         there.duration_since(now).unwrap_or_else(|error| error.duration())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const SECONDS: u64 = 784_111_777;
+
+    fn time(millis: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(1000 * SECONDS + millis)
+    }
+
+    #[test]
+    fn a_date_is_known_within_a_second_and_the_time_it_took() {
+        let asked = Instant::now();
+        let answered = asked + Duration::from_millis(200);
+        let measured = Measured::of(Some(DATE), None, asked, answered).unwrap();
+        let at = asked + Duration::from_millis(1200);
+        // Then it was somewhere from 1.0 s to 2.2 s behind the date.
+        for (ours, there) in [(500, 1000), (1000, 1000), (1600, 1600), (2200, 2200), (9000, 2200)] {
+            assert_eq!(measured.now_there(time(ours), at), time(there));
+            assert_eq!(measured.difference(time(ours), at), Duration::from_millis(ours.abs_diff(there)));
+        }
+    }
+
+    #[test]
+    fn a_date_that_was_kept_or_is_none_says_nothing() {
+        let now = Instant::now();
+        assert!(Measured::of(Some(DATE), None, now, now).is_some());
+        for (date, age) in [(None, None), (Some(DATE), Some("0")), (Some("yesterday"), None), (Some(""), None)] {
+            assert_eq!(Measured::of(date, age, now, now), None);
+        }
+    }
+}

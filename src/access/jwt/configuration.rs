@@ -258,3 +258,6 @@ fn skew(text: &str) -> Result<Duration, String> {
     let skew = Duration::try_from(parsed).ok().filter(|it| *it <= MAX_SKEW);
     skew.ok_or_else(|| format!("clockSkew: it must be from 0s to {} s", MAX_SKEW.as_secs()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,3 +143,66 @@ fn point(x: &str, y: &str, length: usize) -> Option<DecodingKey> {
     let is_good = x.len() == length && y.len() == length;
     is_good.then(|| DecodingKey::from_ec_der(&[&[4], x.as_slice(), y.as_slice()].concat()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn only_keys_for_signatures_that_are_good_enough_count() {
+        let ones = |bytes: usize| json!({ "kty": "RSA", "n": base64(vec![0xff; bytes]), "e": "AQAB" });
+        let cases = [
+            (RSA.jwk(), true),
+            (P256.jwk(), true),
+            (P384.jwk(), true),
+            (ED.jwk(), true),
+            (RSA.jwk_with(&json!({ "use": "sig", "key_ops": ["sign", "verify"], "alg": "PS256", "x5c": [] })), true),
+            (RSA.jwk_with(&json!({ "use": "enc" })), false),
+            (RSA.jwk_with(&json!({ "use": 7 })), false),
+            (RSA.jwk_with(&json!({ "key_ops": ["sign"] })), false),
+            (RSA.jwk_with(&json!({ "key_ops": "verify" })), false),
+            (RSA.jwk_with(&json!({ "alg": "RSA-OAEP" })), false),
+            (RSA.jwk_with(&json!({ "alg": "ES256" })), false),
+            (RSA.jwk_with(&json!({ "alg": "HS256" })), false),
+            (RSA.jwk_with(&json!({ "e": "AQ" })), false),
+            (RSA.jwk_with(&json!({ "e": "AAAC" })), false),
+            (RSA.jwk_with(&json!({ "e": "" })), false),
+            (RSA.jwk_with(&json!({ "n": "" })), false),
+            (RSA.jwk_with(&json!({ "n": null })), false),
+            (RSA.jwk_with(&json!({ "kty": "rsa" })), false),
+            (ones(256), true),
+            (ones(255), false),
+            (ones(128), false),
+            (ones(1024), true),
+            (ones(1025), false),
+            (with(ones(0), &json!({ "n": base64([vec![0; 200], vec![0xff; 128]].concat()) })), false),
+            (P256.jwk_with(&json!({ "crv": "P-384" })), false),
+            (P256.jwk_with(&json!({ "crv": "secp256k1" })), false),
+            (P256.jwk_with(&json!({ "x": "AA" })), false),
+            (P256.jwk_with(&json!({ "alg": "ES384" })), false),
+            (ED.jwk_with(&json!({ "crv": "X25519" })), false),
+            (json!({ "kty": "oct", "k": base64("secret") }), false),
+            (json!({ "kty": "oct", "k": base64("secret"), "alg": "RS256" }), false),
+            (json!("key"), false),
+        ];
+        for (jwk, expected) in cases {
+            let read = Keys::read(set(&[jwk.clone()]).to_string().as_bytes());
+            assert_eq!(read.is_ok(), expected, "{jwk:#}");
+            // What is beside it does not matter.
+            let read = Keys::read(set(&[jwk, ED.jwk()]).to_string().as_bytes()).unwrap();
+            assert_eq!(read.named(None).count(), 1 + usize::from(expected));
+        }
+    }
+
+    #[test]
+    fn a_key_fits_what_it_says_it_is_for() {
+        let fits = |jwk: Value, algorithm: &str| Key::read(&jwk).unwrap().fits(algorithm.parse().unwrap());
+        assert!(fits(RSA.jwk(), "RS512") && fits(RSA.jwk(), "PS256"));
+        let only = RSA.jwk_with(&json!({ "alg": "RS256" }));
+        assert!(fits(only.clone(), "RS256") && !fits(only.clone(), "RS384") && !fits(only, "PS256"));
+        assert!(!fits(P256.jwk(), "ES384") && !fits(P384.jwk(), "ES256") && !fits(RSA.jwk(), "HS256"));
+    }
+}

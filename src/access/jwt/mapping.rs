@@ -69,3 +69,82 @@ fn uid(claims: &Members, claim: &str) -> Result<String, Refusal> {
 fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(char::is_control)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::claims;
+    use super::super::token::Members;
+    use super::*;
+
+    fn mapping(username: (&str, &str), groups: Option<(&str, &str)>, uid: Option<&str>) -> Mapping {
+        let prefixed = |(claim, prefix): (&str, &str)| Prefixed { claim: claim.into(), prefix: prefix.into() };
+        Mapping { username: prefixed(username), groups: groups.map(prefixed), uid: uid.map(str::to_owned) }
+    }
+
+    fn user(mapping: &Mapping, of: &Value) -> Result<User, Refusal> {
+        mapping.user(&Members::read(of.to_string().as_bytes(), Refusal::Claims).unwrap())
+    }
+
+    #[test]
+    fn a_claim_with_its_prefix_is_the_name() {
+        let cases = [
+            ("sub", "oidc:", json!({}), Ok("oidc:ann")),
+            ("sub", "", json!({}), Ok("ann")),
+            ("sub", "", json!({ "sub": "systems:ann" }), Ok("systems:ann")),
+            ("sub", "", json!({ "sub": "system:admin" }), Err(Refusal::SystemName)),
+            ("sub", "sys", json!({ "sub": "tem:admin" }), Err(Refusal::SystemName)),
+            ("sub", "oidc:", json!({ "sub": "" }), Err(Refusal::Username)),
+            ("sub", "oidc:", json!({ "sub": 7 }), Err(Refusal::Username)),
+            ("sub", "oidc:", json!({ "sub": ["ann"] }), Err(Refusal::Username)),
+            ("sub", "oidc:", json!({ "sub": "ann\n" }), Err(Refusal::Username)),
+            ("sub", "oidc:", json!({ "sub": "an\u{0}n" }), Err(Refusal::Username)),
+            ("sub", "oidc:", json!({ "sub": "an\u{85}n" }), Err(Refusal::Username)),
+            ("name", "oidc:", json!({}), Err(Refusal::Username)),
+            ("email", "", json!({ "email": "a@b" }), Ok("a@b")),
+            ("email", "", json!({ "email": "a@b", "email_verified": true }), Ok("a@b")),
+            ("email", "", json!({ "email": "a@b", "email_verified": false }), Err(Refusal::Email)),
+            ("email", "", json!({ "email": "a@b", "email_verified": "true" }), Err(Refusal::Email)),
+            ("sub", "", json!({ "email_verified": false }), Ok("ann")),
+        ];
+        for (claim, prefix, more, expected) in cases {
+            let name = user(&mapping((claim, prefix), None, None), &claims(&more)).map(|it| it.name);
+            assert_eq!(name, expected.map(str::to_owned), "{claim} {prefix} {more}");
+        }
+    }
+
+    #[test]
+    fn groups_are_sorted_prefixed_and_never_of_the_system() {
+        let cases = [
+            (json!({}), Ok(vec![])),
+            (json!({ "g": "dev" }), Ok(vec!["x:dev"])),
+            (json!({ "g": ["ops", "dev", "ops"] }), Ok(vec!["x:dev", "x:ops"])),
+            (json!({ "g": ["", "a\tb", "dev"] }), Ok(vec!["x:dev"])),
+            (json!({ "g": [] }), Ok(vec![])),
+            (json!({ "g": 7 }), Err(Refusal::Groups)),
+            (json!({ "g": ["dev", 7] }), Err(Refusal::Groups)),
+            (json!({ "g": { "dev": true } }), Err(Refusal::Groups)),
+        ];
+        for (more, expected) in cases {
+            let expected = expected.map(|it| [vec!["system:authenticated"], it].concat());
+            let found = user(&mapping(("sub", ""), Some(("g", "x:")), None), &claims(&more)).map(|it| it.groups);
+            assert_eq!(found, expected.map(|it| it.into_iter().map(str::to_owned).collect()), "{more}");
+        }
+        let of = claims(&json!({ "g": ["system:masters", "system:authenticated", "dev"] }));
+        let found = user(&mapping(("sub", ""), Some(("g", "")), None), &of).unwrap().groups;
+        assert_eq!(found, ["dev", "system:authenticated"]);
+        let of = claims(&json!({ "g": ["m:masters"] }));
+        let found = user(&mapping(("sub", ""), Some(("g", "syste")), None), &of).unwrap().groups;
+        assert_eq!(found, ["system:authenticated"]);
+    }
+
+    #[test]
+    fn a_uid_has_to_be_there_where_it_is_mapped() {
+        let of = |more| user(&mapping(("sub", ""), None, Some("oid")), &claims(&more)).map(|it| it.uid);
+        assert_eq!(of(json!({ "oid": "1-2" })), Ok("1-2".into()));
+        for more in [json!({}), json!({ "oid": 12 }), json!({ "oid": "" }), json!({ "oid": "\r" })] {
+            assert_eq!(of(more), Err(Refusal::Uid));
+        }
+    }
+}

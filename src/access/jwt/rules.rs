@@ -152,8 +152,7 @@ impl Signed {
         }
         Ok(&self.verified)
     }
-
-    pub fn skew(&self) -> Duration {
-        self.skew
-    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,9 @@ pub enum Source {
         authority: Option<String>,
         servers: Servers,
     },
+    /// Nobody is asked.
+    #[cfg(test)]
+    Scripted(Arc<super::testing::Script>),
 }
 
 /// Servers that were asked before, by their origin.
@@ -70,6 +73,8 @@ impl Source {
     pub async fn fetch(&self) -> Result<Fetched, FetchError> {
         match self {
             Self::Cluster(server) => of_cluster(server).await,
+            #[cfg(test)]
+            Self::Scripted(script) => script.fetch().await,
             Self::Elsewhere { issuer, discovery, authority, servers } => {
                 let authority = authority.as_deref();
                 let server = servers.at(&discovery.origin, authority)?;
@@ -168,3 +173,6 @@ impl Servers {
         Ok(server)
     }
 }
+
+#[cfg(test)]
+mod tests;
