@@ -9,6 +9,7 @@ mod configuration;
 mod keyring;
 mod keys;
 mod mapping;
+mod misses;
 mod refusal;
 mod rules;
 mod source;
@@ -106,7 +107,7 @@ impl Issuers {
         let checked = match cluster.current().await {
             Ok(Current { fetched, .. }) if !is_named(&fetched.issuer) => return Ok(None),
             Ok(Current { fetched, .. }) => check_with(cluster, &rules_of_cluster(&fetched.issuer), token, now).await,
-            Err(error) => Err(error.into()),
+            Err(error) => Err(unchecked(cluster, &error)),
         };
         match checked {
             Ok(verified) => Ok(Some(verified)),
@@ -191,14 +192,14 @@ async fn check_with(
 /// Checks the signature: with the keys that are known and, where they do not have that one, with newer ones.
 async fn signed(keyring: &Arc<Keyring>, statement: &Statement<'_>) -> Result<Signed, Unchecked> {
     let id = statement.key_id();
-    let current = keyring.current().await?;
+    let current = keyring.current().await.map_err(|it| unchecked(keyring, &it))?;
     match statement.signed(&current.fetched.keys) {
         Ok(signed) => return Ok(signed),
         Err(Unsigned::Refused(refusal)) => return Err(refusal.into()),
         Err(Unsigned::NoKey) => (),
     }
     if !current.is_new
-        && let Some(fetched) = keyring.look_for(id).await?
+        && let Some(fetched) = keyring.look_for(id).await.map_err(|it| unchecked(keyring, &it))?
     {
         match statement.signed(&fetched.keys) {
             Ok(signed) => return Ok(signed),
@@ -221,12 +222,10 @@ impl From<JwtError> for Unchecked {
     }
 }
 
-impl From<FetchError> for Unchecked {
-    fn from(error: FetchError) -> Self {
-        match error {
-            FetchError::NotForUs(_) => Self::NotForUs,
-            FetchError::Failed(reason) => Self::Known(JwtError::Unavailable(reason)),
-        }
+fn unchecked(keyring: &Keyring, error: &FetchError) -> Unchecked {
+    match error {
+        FetchError::NotForUs(_) => Unchecked::NotForUs,
+        FetchError::Failed(_) => JwtError::Unavailable(keyring.problem_of(error)).into(),
     }
 }
 

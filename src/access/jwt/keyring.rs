@@ -4,7 +4,6 @@
 //! does not count any more. Many may wait for one fetch. Beside one that hangs, another is begun, and whichever ends well
 //! first counts, so that nobody waits for an outage that is over.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
+use super::misses::Misses;
 use super::source::{FetchError, Fetched, Source};
 
 /// How long a fetch may take, and how long anybody waits for one.
@@ -20,12 +20,6 @@ const LIMIT: Duration = Duration::from_secs(3);
 const BESIDE: Duration = Duration::from_millis(800);
 /// How long to leave an issuer alone after a failure.
 const PAUSE: Duration = Duration::from_millis(300);
-/// How long to leave it alone after keys were looked for in vain.
-const IN_VAIN: Duration = Duration::from_secs(5);
-/// How long a key that was looked for in vain is not looked for again.
-const UNKNOWN: Duration = Duration::from_secs(10);
-/// How many such keys are remembered.
-const MAX_UNKNOWN: usize = 1000;
 /// How old keys get.
 const FRESH: Duration = Duration::from_mins(5);
 /// How often to try again what failed: at first, and in the end.
@@ -55,9 +49,7 @@ struct State {
     successes: u64,
     failures: u64,
     failed: Option<(Instant, FetchError)>,
-    /// When a key was last looked for in vain, and which.
-    in_vain: Option<Instant>,
-    unknown: HashMap<String, Instant>,
+    misses: Misses,
     measured: Option<Instant>,
     problem: Option<String>,
     is_clock_off: bool,
@@ -110,32 +102,15 @@ impl Keyring {
     /// # Errors
     /// When the issuer cannot be asked.
     pub async fn look_for(self: &Arc<Self>, id: Option<&str>) -> Result<Option<Arc<Fetched>>, FetchError> {
-        let now = Instant::now();
-        {
-            let state = self.state();
-            let is_recent = |at: &Instant, within| now < *at + within;
-            if state.in_vain.as_ref().is_some_and(|it| is_recent(it, IN_VAIN))
-                || id.and_then(|it| state.unknown.get(it)).is_some_and(|it| is_recent(it, UNKNOWN))
-            {
-                return Ok(None);
-            }
+        if !self.state().misses.allow(id, Instant::now()) {
+            return Ok(None);
         }
         self.fetch().await.map(Some)
     }
 
     /// Remembers that a key was looked for in vain.
     pub fn not_found(&self, id: Option<&str>) {
-        let now = Instant::now();
-        let mut state = self.state();
-        state.in_vain = Some(now);
-        if state.unknown.len() >= MAX_UNKNOWN {
-            state.unknown.retain(|_, at| now < *at + UNKNOWN);
-        }
-        if let Some(id) = id
-            && state.unknown.len() < MAX_UNKNOWN
-        {
-            state.unknown.insert(id.to_owned(), now);
-        }
+        self.state().misses.add(id, Instant::now());
     }
 
     /// Has the issuer's clock measured again, if that was not done lately.
@@ -238,6 +213,11 @@ impl Keyring {
         }
         drop(state);
         self.ended.send_replace(());
+    }
+
+    /// What an error means, for people.
+    pub fn problem_of(&self, error: &FetchError) -> String {
+        self.problem(error, self.known().is_some())
     }
 
     fn problem(&self, error: &FetchError, has_keys: bool) -> String {

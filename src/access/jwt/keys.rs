@@ -189,7 +189,7 @@ mod tests {
             (json!("key"), false),
         ];
         for (jwk, expected) in cases {
-            let read = Keys::read(set(&[jwk.clone()]).to_string().as_bytes());
+            let read = Keys::read(set(std::slice::from_ref(&jwk)).to_string().as_bytes());
             assert_eq!(read.is_ok(), expected, "{jwk:#}");
             // What is beside it does not matter.
             let read = Keys::read(set(&[jwk, ED.jwk()]).to_string().as_bytes()).unwrap();

@@ -3,6 +3,10 @@
 use super::super::testing::*;
 use super::*;
 
+/// What is answered, by the address of the server.
+type Discovering = fn(&str) -> Vec<u8>;
+type Giving = fn() -> Vec<u8>;
+
 const DISCOVERY: &str = "/realm/.well-known/openid-configuration";
 
 fn keys() -> String {
@@ -51,7 +55,7 @@ async fn keys_are_where_the_discovery_document_says() {
 
 #[tokio::test]
 async fn a_discovery_document_has_to_be_the_issuers_own() {
-    let cases: [(fn(&str) -> Vec<u8>, &str); 10] = [
+    let cases: [(Discovering, &str); 10] = [
         (|url| document(url, &format!("{url}/keys")), "of another issuer"),
         (|url| document(&format!("{url}/realm/"), &format!("{url}/keys")), "of another issuer"),
         (|url| answer("200 OK", "", &format!(r#"{{"issuer":"{url}/realm"}}"#)), "`jwks_uri` cannot be used"),
@@ -73,7 +77,7 @@ async fn a_discovery_document_has_to_be_the_issuers_own() {
 
 #[tokio::test]
 async fn keys_have_to_be_a_set_of_some_size() {
-    let cases: [(fn() -> Vec<u8>, &str); 8] = [
+    let cases: [(Giving, &str); 8] = [
         (|| answer("200 OK", "", "<html>"), "not a JWK set"),
         (|| answer("200 OK", "", r#"{"keys":[]}"#), "none of its keys"),
         (|| answer("200 OK", "", &set(&[P256.jwk_with(&serde_json::json!({"use":"enc"}))]).to_string()), "none of"),
