@@ -80,7 +80,7 @@ impl Mesh {
     /// The least that linking from nothing can mean: there is no inventory to fill and no old state to compare with.
     fn rebuild(&self) -> (MeshGraph, Snapshot) {
         let (graph, entries) = MeshGraph::build(&self.resources);
-        (graph, Snapshot::default().next(entries, true))
+        (graph, Snapshot::default().next(entries, Arc::default(), true))
     }
 
     fn measure(&self, criterion: &mut Criterion) {

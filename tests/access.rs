@@ -14,7 +14,7 @@ use support::process::Service;
 
 const MESH: &str = "/v1/getEventMesh";
 /// How long anything may take that should take no time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A cluster of the test's own with nothing in it; none where it cannot be had, which is said.
 async fn empty_cluster() -> Option<Cluster> {
