@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use self::server::Server;
+use self::server::{Limits, Server};
 use crate::access::tokens_file::TokensFile;
 use crate::access::{self, Access, Token, random_key, random_token};
 use crate::api::edge::Edge;
@@ -88,8 +88,9 @@ fn read_once(options: manifests::Options) -> (Manifests, Index) {
 
 /// Serves until a signal comes.
 async fn serve(config: Serve) -> anyhow::Result<()> {
-    let server = Server::bind("--listen", config.listen).await?;
-    let admin_server = Server::bind("--admin-listen", config.admin_listen).await?;
+    let limits = Limits { connections: config.max_connections, ..Limits::default() };
+    let server = Server::bind("--listen", config.listen).await?.with_limits(limits.clone());
+    let admin_server = Server::bind("--admin-listen", config.admin_listen).await?.with_limits(limits);
     let dev_token = made_up_token(&config.authenticator)?;
     let tokens_file = opened_tokens(&config.authenticator)?;
     let mut terminated = signal(SignalKind::terminate()).context("Signals cannot be received")?;

@@ -118,6 +118,15 @@ pub struct ServeArgs {
     /// Issuers of tokens beside the cluster: an `AuthenticationConfiguration` as for API servers
     #[arg(long, env = "EVENTMESH_AUTHENTICATION_CONFIG", value_name = "FILE")]
     authentication_config: Option<PathBuf>,
+    /// How many connections there may be at once, to each of the two addresses; more wait until one ends
+    #[arg(
+        long,
+        env = "EVENTMESH_MAX_CONNECTIONS",
+        default_value_t = 1024,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    max_connections: u32,
     /// A file of tokens: one `name:sha256-hex-of-token[:namespace,…]` per line
     #[arg(long, env = "EVENTMESH_TOKENS_FILE", value_name = "FILE", conflicts_with = "dev_token")]
     tokens_file: Option<PathBuf>,
@@ -230,6 +239,7 @@ pub struct Serve {
     pub max_staleness: Duration,
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
+    pub max_connections: u32,
     pub authenticator: Authenticator,
 }
 
@@ -271,6 +281,7 @@ impl ServeArgs {
             max_staleness: self.max_staleness,
             listen,
             admin_listen: address("--admin-listen", &self.admin_listen)?,
+            max_connections: self.max_connections,
             authenticator,
         })
     }

@@ -1,36 +1,54 @@
-//! Connections: accepted, served, and brought to an end.
+//! Connections: accepted while there is room, served, and brought to an end.
+//!
+//! Whoever connects is not trusted. No connection may hold its place without getting on: there is a limit on how long
+//! the head of a request, the taking of an answer and a silence may last.
+
+mod answers;
+mod connection;
+mod impatient;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, warn};
 
+use self::connection::Service;
 use crate::config::ConfigError;
 
-/// How long the header fields of a request may take to arrive.
-const MAX_HEADER_TIME: Duration = Duration::from_secs(10);
-/// How much of a request's head is read before it is refused, in bytes. More than the API's own limits, so that those
-/// answer first.
-const MAX_HEAD: usize = 128 * 1024;
-/// How many header fields are read.
-const MAX_FIELDS: usize = 256;
-/// How long answers under way may take to finish once the service is told to end.
-const MAX_DRAIN: Duration = Duration::from_secs(20);
 /// How long to wait before accepting again when the system has no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What a connection may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How many connections there may be at once; more wait until one ends.
+    pub connections: u32,
+    /// How long the header fields of a request may take to arrive, and the first request of a connection to begin.
+    pub head: Duration,
+    /// How long a client may leave an answer lying without taking anything of it.
+    pub stall: Duration,
+    /// How long a connection without requests is kept.
+    pub idle: Duration,
+    /// How long answers under way may take to finish once the service is told to end.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { connections: 1024, head: seconds(10), stall: seconds(30), idle: seconds(90), drain: seconds(20) }
+    }
+}
+
 /// Listens on an address.
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    limits: Limits,
 }
 
 impl Server {
@@ -45,7 +63,12 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, limits: Limits::default() })
+    }
+
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Where it listens; the port is the real one when 0 was asked for.
@@ -55,41 +78,46 @@ impl Server {
 
     /// Serves until `stopped` turns true, then finishes what is under way.
     pub async fn run(self, router: Router, mut stopped: watch::Receiver<bool>) {
-        let connections = GracefulShutdown::new();
+        let Self { listener, limits, .. } = self;
+        let places = Arc::new(Semaphore::new(limits.connections as usize));
+        let (all, drain) = (limits.connections, limits.drain);
+        let service = Arc::new(Service { router, limits });
         loop {
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = accept(&listener, &places) => accepted,
                 // An error means that whoever could stop us is gone, which is a reason to stop.
                 _ = stopped.wait_for(|it| *it) => break,
             };
             match accepted {
-                Ok((stream, peer)) => serve(stream, peer, router.clone(), &connections),
+                Ok((place, stream, peer)) => {
+                    let served = service.clone().serve(stream, peer, stopped.clone());
+                    tokio::spawn(async move {
+                        if let Err(reason) = served.await {
+                            debug!(%peer, %reason, "A connection ended early: {reason}");
+                        }
+                        drop(place);
+                    });
+                }
                 Err(error) => {
                     warn!(%error, "A connection cannot be accepted: {error}");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
-        drop(self.listener);
-        if tokio::time::timeout(MAX_DRAIN, connections.shutdown()).await.is_err() {
-            warn!("Some answers took longer than {MAX_DRAIN:?} to finish and were cut off");
+        drop(listener);
+        // Who has all places is alone.
+        if tokio::time::timeout(drain, places.acquire_many(all)).await.is_err() {
+            warn!("Some answers took longer than {drain:?} to finish and were cut off");
         }
     }
 }
 
-fn serve(stream: TcpStream, peer: SocketAddr, router: Router, connections: &GracefulShutdown) {
-    // Answers are written at once; waiting for more to send only delays them.
-    let _ = stream.set_nodelay(true);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(MAX_HEADER_TIME)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_FIELDS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            debug!(%peer, %error, "A connection ended early: {error}");
-        }
-    });
+/// The next connection, once there is a place for it: until then it waits in the queue of the system.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((place, stream, peer))
 }

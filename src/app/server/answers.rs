@@ -1,0 +1,250 @@
+//! What a connection is at: the requests under way, and how the client takes their answers.
+//!
+//! A client of HTTP/2 says how much of each answer it is ready for. One that reads all that it is sent, but is ready for
+//! nothing, is not found out by looking at the socket; so the data of an answer tell themselves when they go.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::body::{Body as HttpBody, Buf, Bytes, Frame, SizeHint};
+use tokio::time::Instant;
+
+use super::Limits;
+
+/// The requests and answers of one connection.
+#[derive(Clone)]
+pub struct Answers(Arc<Inner>);
+
+struct Inner {
+    /// For how long an answer may lie.
+    stall: Duration,
+    /// For how long there may be no request.
+    idle: Duration,
+    /// The same once the client was told to go.
+    goodbye: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Since when nothing was taken of an answer; none while it is being made.
+    open: BTreeMap<u64, Option<Instant>>,
+    count: u64,
+    /// When a connection without requests has been so for too long.
+    quiet_until: Instant,
+    leaving: bool,
+}
+
+/// Why a connection is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overdue {
+    /// Nothing has been asked for a while.
+    Idle,
+    /// An answer is not taken.
+    Stalled,
+}
+
+impl Answers {
+    pub fn new(limits: &Limits) -> Self {
+        let quiet_until = Instant::now() + limits.head;
+        let state = State { open: BTreeMap::new(), count: 0, quiet_until, leaving: false };
+        Self(Arc::new(Inner { stall: limits.stall, idle: limits.idle, goodbye: limits.head, state: Mutex::new(state) }))
+    }
+
+    /// A request has come. It is under way until the answer, and all that was made of it, is dropped.
+    pub fn begin(&self) -> Answer {
+        let mut state = self.state();
+        let id = state.count;
+        state.count += 1;
+        state.open.insert(id, None);
+        Answer { id, of: self.clone() }
+    }
+
+    /// The client was told to go: it has less time to do so than to be silent.
+    pub fn leave(&self) {
+        let mut state = self.state();
+        state.leaving = true;
+        state.quiet_until = Instant::now() + self.0.goodbye;
+    }
+
+    /// Waits until there is a reason not to keep the connection.
+    pub async fn overdue(&self) -> Overdue {
+        loop {
+            match self.look(Instant::now()) {
+                Ok(next) => tokio::time::sleep_until(next).await,
+                Err(overdue) => return overdue,
+            }
+        }
+    }
+
+    /// When to look again. What begins after a look cannot be overdue before.
+    fn look(&self, now: Instant) -> Result<Instant, Overdue> {
+        let state = self.state();
+        let soonest = now + self.0.stall.min(self.0.idle);
+        if state.open.is_empty() {
+            return if state.quiet_until <= now { Err(Overdue::Idle) } else { Ok(soonest.min(state.quiet_until)) };
+        }
+        match state.open.values().flatten().min() {
+            Some(since) if *since + self.0.stall <= now => Err(Overdue::Stalled),
+            Some(since) => Ok(soonest.min(*since + self.0.stall)),
+            None => Ok(soonest),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request and its answer.
+pub struct Answer {
+    id: u64,
+    of: Answers,
+}
+
+impl Answer {
+    /// The answer is there, and from now on it is up to the client.
+    pub fn given(self, body: Body) -> Given {
+        self.taken();
+        Given { body, answer: Arc::new(self) }
+    }
+
+    fn taken(&self) {
+        self.of.state().open.insert(self.id, Some(Instant::now()));
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let mut state = self.of.state();
+        state.open.remove(&self.id);
+        let patience = if state.leaving { self.of.0.goodbye } else { self.of.0.idle };
+        state.quiet_until = Instant::now() + patience;
+    }
+}
+
+/// The body of an answer. It is all there when it is given: whoever waits waits for the client.
+pub struct Given {
+    body: Body,
+    answer: Arc<Answer>,
+}
+
+impl HttpBody for Given {
+    type Data = Piece;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        frame.map_ok(|frame| frame.map_data(|bytes| Piece { bytes, answer: self.answer.clone() }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Bytes on their way to the client.
+pub struct Piece {
+    bytes: Bytes,
+    answer: Arc<Answer>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        self.answer.taken();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    fn limits() -> Limits {
+        let seconds = Duration::from_secs;
+        Limits { head: seconds(10), stall: seconds(30), idle: seconds(90), ..Limits::default() }
+    }
+
+    async fn piece(given: &mut Given) -> Piece {
+        given.frame().await.unwrap().unwrap().into_data().ok().unwrap()
+    }
+
+    /// When it becomes overdue, and why.
+    async fn overdue(answers: &Answers) -> (u64, Overdue) {
+        let (began, reason) = (Instant::now(), answers.overdue().await);
+        (began.elapsed().as_secs(), reason)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_has_an_end() {
+        let answers = Answers::new(&limits());
+        assert_eq!(overdue(&answers).await, (10, Overdue::Idle), "nothing was ever asked");
+        drop(answers.begin());
+        assert_eq!(overdue(&answers).await, (90, Overdue::Idle));
+        answers.leave();
+        assert_eq!(overdue(&answers).await, (10, Overdue::Idle), "to go takes less time");
+        drop(answers.begin());
+        assert_eq!(overdue(&answers).await, (10, Overdue::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_has_to_be_taken_once_it_is_there() {
+        let answers = Answers::new(&limits());
+        let (first, second) = (answers.begin(), answers.begin());
+        let making = async { sleep(Duration::from_secs(1000)).await };
+        tokio::select! {
+            () = making => {}
+            it = answers.overdue() => panic!("{it:?} while it is being made"),
+        }
+        let mut given = first.given("abc".into());
+        assert_eq!(overdue(&answers).await, (30, Overdue::Stalled), "nobody is ready for it");
+        let mut taken = piece(&mut given).await;
+        for _ in 0..3 {
+            taken.advance(1);
+            sleep(Duration::from_secs(20)).await;
+            assert_eq!(overdue(&answers).await, (10, Overdue::Stalled));
+        }
+        // What is not yet taken counts, whether or not the body has ended.
+        drop(given);
+        assert_eq!(overdue(&answers).await, (0, Overdue::Stalled));
+        drop((taken, second));
+        assert_eq!(overdue(&answers).await, (90, Overdue::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_do_not_make_up_for_one_who_stalls() {
+        let answers = Answers::new(&limits());
+        let _stalled = answers.begin().given("abc".into());
+        let others = async {
+            loop {
+                sleep(Duration::from_secs(1)).await;
+                drop(answers.begin().given("abc".into()));
+            }
+        };
+        tokio::select! {
+            () = others => {}
+            it = overdue(&answers) => assert_eq!(it, (30, Overdue::Stalled)),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! One connection, from its first byte to its last.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as HyperService, service_fn};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::Limits;
+use super::answers::{Answers, Given, Overdue};
+use super::impatient::Impatient;
+use crate::api::caller::Peer;
+use crate::api::edge::{MAX_HEADERS, MAX_URI};
+
+/// How much of a request's head is read before it is refused, in bytes. More than the API's own limits, so that those
+/// answer first, with a reason.
+const MAX_HEAD: usize = 128 * 1024;
+const _: () = assert!(MAX_HEAD > 2 * (MAX_HEADERS + MAX_URI));
+/// How many header fields are read with HTTP/1.1.
+const MAX_FIELDS: usize = 256;
+/// What all connections share.
+pub struct Service {
+    pub router: Router,
+    pub limits: Limits,
+}
+
+/// Why a connection ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+    #[error("the client does not take an answer")]
+    Stalled,
+    #[error("the client does not go")]
+    Stays,
+}
+
+impl Service {
+    /// Serves a connection until it ends, or until `stopped` turns true and what is under way is finished.
+    pub async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<(), Ended> {
+        // Answers are written at once; waiting for more to send only delays them.
+        let _ = stream.set_nodelay(true);
+        let peer = peer.ip().to_canonical();
+        let stream = Impatient::new(stream, self.limits.stall);
+        self.http1(stream, peer, stopped).await
+    }
+
+    async fn http1<T>(&self, stream: T, peer: IpAddr, stopped: watch::Receiver<bool>) -> Result<(), Ended>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let answers = Answers::new(&self.limits);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head)
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_FIELDS)
+            .serve_connection(TokioIo::new(stream), self.answering(peer, answers.clone()));
+        attend(connection, &answers, stopped).await
+    }
+
+    /// The router, told where requests come from, and watched.
+    fn answering(
+        &self,
+        peer: IpAddr,
+        answers: Answers,
+    ) -> impl HyperService<
+        Request<Incoming>,
+        Response = Response<Given>,
+        Error = std::convert::Infallible,
+        Future: Send + 'static,
+    > + use<> {
+        let router = TowerToHyperService::new(self.router.clone());
+        service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            let (answer, response) = (answers.begin(), router.call(request));
+            async move { Ok(response.await?.map(|body| answer.given(body))) }
+        })
+    }
+}
+
+/// Keeps a connection for as long as there is a reason to.
+async fn attend<C>(connection: C, answers: &Answers, mut stopped: watch::Receiver<bool>) -> Result<(), Ended>
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    let mut connection = pin!(connection);
+    let mut leaving = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => return Ok(ended?),
+            () = told(&mut stopped), if !leaving => {}
+            overdue = answers.overdue() => match overdue {
+                Overdue::Stalled => return Err(Ended::Stalled),
+                Overdue::Idle if leaving => return Err(Ended::Stays),
+                Overdue::Idle => {}
+            },
+        }
+        leaving = true;
+        answers.leave();
+        connection.as_mut().graceful_shutdown();
+    }
+}
+
+/// Waits for the word to stop. Whoever could say it being gone counts as well.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|it| *it).await;
+}
