@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use self::server::tls::Tls;
 use self::server::{Limits, Server};
 use crate::access::tokens_file::TokensFile;
 use crate::access::{self, Access, Token, random_key, random_token};
@@ -89,7 +90,8 @@ fn read_once(options: manifests::Options) -> (Manifests, Index) {
 /// Serves until a signal comes.
 async fn serve(config: Serve) -> anyhow::Result<()> {
     let limits = Limits { connections: config.max_connections, ..Limits::default() };
-    let server = Server::bind("--listen", config.listen).await?.with_limits(limits.clone());
+    let tls = config.tls.map(Tls::open).transpose().map_err(ConfigError::from)?.map(Arc::new);
+    let server = Server::bind("--listen", config.listen).await?.with_limits(limits.clone()).with_tls(tls.clone());
     let admin_server = Server::bind("--admin-listen", config.admin_listen).await?.with_limits(limits);
     let dev_token = made_up_token(&config.authenticator)?;
     let tokens_file = opened_tokens(&config.authenticator)?;
@@ -113,6 +115,11 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let origin = tokio::spawn(origin.run(feed));
     let indexing = tokio::spawn(indexer.run());
     tokio::spawn(access.keep_up());
+    tokio::spawn(async move {
+        if let Some(tls) = tls {
+            tls.keep_up().await;
+        }
+    });
     info!(listen = %server.address(), admin_listen = %admin_server.address(), "Serving");
     print(&greeting(&server, &admin_server, dev_token.as_deref()))?;
     let serving = tokio::spawn(server.run(router, stopped));
@@ -218,9 +225,9 @@ fn process_prefix() -> anyhow::Result<String> {
 
 /// Goes to standard output, where it is read by people and is in no log.
 fn greeting(server: &Server, admin: &Server, dev_token: Option<&str>) -> String {
-    let (address, admin) = (server.address(), admin.address());
-    let trial = dev_token
-        .map(|token| format!("Try:\n  curl -s -H 'Authorization: Bearer {token}' http://{address}/v1/getEventMesh\n"));
-    let serving = format!("Serving http://{address} (API at /docs; health and metrics at http://{admin})\n");
+    let (url, admin) = (server.url(), admin.url());
+    let trial =
+        dev_token.map(|token| format!("Try:\n  curl -s -H 'Authorization: Bearer {token}' {url}/v1/getEventMesh\n"));
+    let serving = format!("Serving {url} (API at /docs; health and metrics at {admin})\n");
     serving + &trial.unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::jwt::{Configured, read_configuration};
 use crate::access::tokens::Settings;
+use crate::app::server::tls;
 use crate::kubernetes::server::Connection;
 use crate::mesh::object::is_namespace_name;
 use crate::mesh::selector::LabelSelector;
@@ -90,6 +91,20 @@ pub struct ClusterArgs {
     context: Option<String>,
 }
 
+/// With what connections are encrypted. The files are read again when they change.
+#[derive(Debug, Args)]
+pub struct TlsArgs {
+    /// The certificate to answer with over HTTPS, and those between it and a root (PEM)
+    #[arg(long = "tls-cert", env = "EVENTMESH_TLS_CERT", value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long = "tls-key", env = "EVENTMESH_TLS_KEY", value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Let only those connect who have a certificate of one of these authorities (PEM)
+    #[arg(long = "tls-client-ca", env = "EVENTMESH_TLS_CLIENT_CA", value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 #[command(mut_arg("manifests", |it| it.conflicts_with_all(["kubeconfig", "context"])))]
 pub struct ServeArgs {
@@ -118,6 +133,8 @@ pub struct ServeArgs {
     /// Issuers of tokens beside the cluster: an `AuthenticationConfiguration` as for API servers
     #[arg(long, env = "EVENTMESH_AUTHENTICATION_CONFIG", value_name = "FILE")]
     authentication_config: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// How many connections there may be at once, to each of the two addresses; more wait until one ends
     #[arg(
         long,
@@ -239,6 +256,7 @@ pub struct Serve {
     pub max_staleness: Duration,
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
+    pub tls: Option<tls::Files>,
     pub max_connections: u32,
     pub authenticator: Authenticator,
 }
@@ -281,6 +299,7 @@ impl ServeArgs {
             max_staleness: self.max_staleness,
             listen,
             admin_listen: address("--admin-listen", &self.admin_listen)?,
+            tls: self.tls.checked()?,
             max_connections: self.max_connections,
             authenticator,
         })
@@ -409,6 +428,22 @@ impl ManifestArgs {
 impl ClusterArgs {
     pub fn connection(&self) -> Connection {
         Connection { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+    }
+}
+
+impl TlsArgs {
+    fn checked(self) -> Result<Option<tls::Files>, ConfigError> {
+        let lacks = |given, missing| {
+            let remedy = "Give both --tls-cert FILE and --tls-key FILE, or neither of them and no --tls-client-ca.";
+            Err(ConfigError::new(format!("{given} is of no use without {missing}."), remedy))
+        };
+        match (self.cert, self.key, self.client_ca) {
+            (Some(certificate), Some(key), client_ca) => Ok(Some(tls::Files { certificate, key, client_ca })),
+            (Some(_), None, _) => lacks("--tls-cert", "--tls-key"),
+            (None, Some(_), _) => lacks("--tls-key", "--tls-cert"),
+            (None, None, Some(_)) => lacks("--tls-client-ca", "--tls-cert and --tls-key"),
+            (None, None, None) => Ok(None),
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Connections: accepted while there is room, served, and brought to an end.
 //!
 //! Whoever connects is not trusted. No connection may hold its place without getting on: there is a limit on how long
-//! the head of a request, the taking of an answer and a silence may last.
+//! a handshake, the head of a request, the taking of an answer and a silence may last.
+
+pub mod tls;
 
 mod answers;
 mod connection;
@@ -17,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, warn};
 
 use self::connection::Service;
+use self::tls::Tls;
 use crate::config::ConfigError;
 
 /// How long to wait before accepting again when the system has no room for another connection.
@@ -27,12 +30,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// How many connections there may be at once; more wait until one ends.
     pub connections: u32,
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
     /// How long the header fields of a request may take to arrive, and the first request of a connection to begin.
     pub head: Duration,
     /// How long a client may leave an answer lying without taking anything of it.
     pub stall: Duration,
-    /// How long a connection without requests is kept.
+    /// How long an HTTP/2 connection without requests is kept. Those of HTTP/1.1 are kept for as long as a head may take.
     pub idle: Duration,
+    /// After which time without a word a client of HTTP/2 is asked whether it is there, and how long it may take to say so.
+    pub ping: Duration,
+    pub pong: Duration,
     /// How long answers under way may take to finish once the service is told to end.
     pub drain: Duration,
 }
@@ -40,7 +48,16 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connections: 1024, head: seconds(10), stall: seconds(30), idle: seconds(90), drain: seconds(20) }
+        Self {
+            connections: 1024,
+            handshake: seconds(10),
+            head: seconds(10),
+            stall: seconds(30),
+            idle: seconds(90),
+            ping: seconds(20),
+            pong: seconds(10),
+            drain: seconds(20),
+        }
     }
 }
 
@@ -49,6 +66,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
@@ -63,7 +81,7 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, limits: Limits::default() })
+        Ok(Self { listener, address, limits: Limits::default(), tls: None })
     }
 
     #[must_use]
@@ -71,17 +89,28 @@ impl Server {
         Self { limits, ..self }
     }
 
+    /// Without, connections are not encrypted.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
+    }
+
     /// Where it listens; the port is the real one when 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// Serves until `stopped` turns true, then finishes what is under way.
     pub async fn run(self, router: Router, mut stopped: watch::Receiver<bool>) {
-        let Self { listener, limits, .. } = self;
+        let Self { listener, limits, tls, .. } = self;
         let places = Arc::new(Semaphore::new(limits.connections as usize));
         let (all, drain) = (limits.connections, limits.drain);
-        let service = Arc::new(Service { router, limits });
+        let service = Arc::new(Service { router, limits, tls });
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&listener, &places) => accepted,

@@ -1,24 +1,27 @@
 //! One connection, from its first byte to its last.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as HyperService, service_fn};
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use super::Limits;
 use super::answers::{Answers, Given, Overdue};
 use super::impatient::Impatient;
+use super::tls::{HTTP2, Tls};
 use crate::api::caller::Peer;
 use crate::api::edge::{MAX_HEADERS, MAX_URI};
 
@@ -26,17 +29,33 @@ use crate::api::edge::{MAX_HEADERS, MAX_URI};
 /// answer first, with a reason.
 const MAX_HEAD: usize = 128 * 1024;
 const _: () = assert!(MAX_HEAD > 2 * (MAX_HEADERS + MAX_URI));
+/// The same for HTTP/2, where each field counts for 32 bytes more than it has (RFC 9113, section 6.5.2).
+const MAX_HEADER_LIST: u32 = 128 * 1024;
 /// How many header fields are read with HTTP/1.1.
 const MAX_FIELDS: usize = 256;
+/// How many requests a connection may have under way with HTTP/2.
+const MAX_STREAMS: u32 = 100;
+/// How many requests may be given up by the client before anybody has looked at them, and how many have to be refused for
+/// errors in the protocol, before the connection ends. A client that works has hardly any.
+const MAX_RESETS: usize = 20;
+const MAX_ERRORS: usize = 256;
+/// How many bytes of bodies a client of HTTP/2 may send unasked: the least there is, because no request needs one.
+const WINDOW: u32 = 65_535;
+
 /// What all connections share.
 pub struct Service {
     pub router: Router,
     pub limits: Limits,
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Why a connection ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub enum Ended {
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(#[source] io::Error),
+    #[error("the TLS handshake took too long")]
+    HandshakeTime,
     #[error("{0}")]
     Http(#[from] hyper::Error),
     #[error("the client does not take an answer")]
@@ -51,13 +70,26 @@ impl Service {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        stopped: watch::Receiver<bool>,
+        mut stopped: watch::Receiver<bool>,
     ) -> Result<(), Ended> {
         // Answers are written at once; waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);
         let peer = peer.ip().to_canonical();
         let stream = Impatient::new(stream, self.limits.stall);
-        self.http1(stream, peer, stopped).await
+        let Some(tls) = &self.tls else { return self.http1(stream, peer, stopped).await };
+        let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+        let stream = tokio::select! {
+            shaken = tokio::time::timeout(self.limits.handshake, handshake) => {
+                shaken.map_err(|_| Ended::HandshakeTime)?.map_err(Ended::Handshake)?
+            }
+            // Nothing has been asked yet.
+            () = told(&mut stopped) => return Ok(()),
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
+            self.http2(stream, peer, stopped).await
+        } else {
+            self.http1(stream, peer, stopped).await
+        }
     }
 
     async fn http1<T>(&self, stream: T, peer: IpAddr, stopped: watch::Receiver<bool>) -> Result<(), Ended>
@@ -70,6 +102,25 @@ impl Service {
             .header_read_timeout(self.limits.head)
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_FIELDS)
+            .serve_connection(TokioIo::new(stream), self.answering(peer, answers.clone()));
+        attend(connection, &answers, stopped).await
+    }
+
+    async fn http2<T>(&self, stream: T, peer: IpAddr, stopped: watch::Receiver<bool>) -> Result<(), Ended>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let answers = Answers::new(&self.limits);
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .max_pending_accept_reset_streams(MAX_RESETS)
+            .max_local_error_reset_streams(MAX_ERRORS)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .keep_alive_interval(self.limits.ping)
+            .keep_alive_timeout(self.limits.pong)
             .serve_connection(TokioIo::new(stream), self.answering(peer, answers.clone()));
         attend(connection, &answers, stopped).await
     }
