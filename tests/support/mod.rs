@@ -10,6 +10,7 @@ pub mod oracle;
 pub mod process;
 pub mod proxy;
 pub mod roles;
+pub mod tls;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -37,6 +37,8 @@ pub struct Service {
     log: Arc<Mutex<String>>,
     logging: Option<JoinHandle<()>>,
     pub address: String,
+    /// `http` or `https`.
+    pub scheme: String,
     pub admin: String,
     /// The made-up token, if there is one.
     pub token: String,
@@ -74,7 +76,8 @@ impl Service {
             child,
             log,
             logging: Some(logging),
-            address: after(&greeting, "Serving http://"),
+            address: after(&greeting, "://"),
+            scheme: after(&greeting.replace("://", " "), "Serving "),
             admin: after(&greeting, "metrics at http://"),
             token: after(&token, "Bearer "),
         }
