@@ -7,11 +7,11 @@ mod address;
 mod clock;
 mod configuration;
 mod keyring;
-mod keys;
+pub mod keys;
 mod mapping;
 mod misses;
 mod refusal;
-mod rules;
+pub mod rules;
 mod source;
 mod token;
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::failure::{Failure, failure, words};
 
-/// How long an answer may take to begin, or to go on once it has begun.
+/// How long an answer may take to begin, unless somebody has more patience, or to go on once it has begun.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The largest answer that is held, in bytes: a document, or one event of a watch.
 const MAX_ANSWER: usize = 64 << 20;
@@ -85,6 +85,8 @@ pub struct Server {
     config: Config,
     client: Client,
     pulse: Pulse,
+    /// How long an answer may take to begin.
+    patience: Duration,
 }
 
 /// Beats whenever something comes from the server.
@@ -138,7 +140,7 @@ impl Server {
         config.connect_timeout = Some(PATIENCE);
         config.headers.push((http::header::USER_AGENT, USER_AGENT));
         let client = Client::try_from(config.clone())?;
-        Ok(Self { config, client, pulse: Pulse::default() })
+        Ok(Self { config, client, pulse: Pulse::default(), patience: PATIENCE })
     }
 
     /// The same server, through connections of its own.
@@ -154,6 +156,12 @@ impl Server {
     pub fn with_own_pulse(&self) -> (Self, Pulse) {
         let pulse = Pulse::default();
         (Self { pulse: pulse.clone(), ..self.clone() }, pulse)
+    }
+
+    /// The same server, asked by somebody who waits so long for an answer to begin.
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
     }
 
     /// Where it is.
@@ -205,7 +213,7 @@ impl Server {
 
     async fn send(&self, request: http::Result<http::Request<Body>>) -> Result<Answer, Failure> {
         let sent = self.client.send(request.map_err(|error| Failure::Garbled(error.to_string()))?);
-        let response = within_patience(sent).await?.map_err(|error| unreachable(&error))?;
+        let response = within(self.patience, sent).await?.map_err(|error| unreachable(&error))?;
         self.pulse.beat();
         let status = response.status();
         let retry_after = retry_after(response.headers());
@@ -297,7 +305,7 @@ impl Answer {
     /// # Errors
     /// When it ends early, pauses for too long or is too large.
     pub async fn whole(&mut self) -> Result<Vec<u8>, Failure> {
-        while within_patience(self.more()).await?? {}
+        while within(PATIENCE, self.more()).await?? {}
         Ok(std::mem::take(&mut self.buffer))
     }
 
@@ -306,7 +314,7 @@ impl Answer {
     /// # Errors
     /// When it ends early or pauses for too long.
     pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        let came = within_patience(self.more()).await??;
+        let came = within(PATIENCE, self.more()).await??;
         Ok(came.then(|| std::mem::take(&mut self.buffer)))
     }
 
@@ -350,9 +358,9 @@ fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
-async fn within_patience<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    let waited = tokio::time::timeout(PATIENCE, work).await;
-    waited.map_err(|_| Failure::Unreachable(format!("nothing came for {} s", PATIENCE.as_secs())))
+async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Failure> {
+    let waited = tokio::time::timeout(patience, work).await;
+    waited.map_err(|_| Failure::Unreachable(format!("nothing came for {} s", patience.as_secs())))
 }
 
 fn cut() -> Failure {

@@ -23,6 +23,9 @@ use crate::kubernetes::watch::{Event, Watch};
 /// How many objects a list may give at once. API servers have all objects at hand for a first page and look up the
 /// others in their store, which takes them several times as long.
 const MANY: usize = 100_000;
+/// How long to wait for so many to begin to come: a server that has just started reads them all from its store first. What
+/// is dropped before has been read in vain, and in small pages it all takes longer still.
+const PATIENCE_WITH_MANY: Duration = Duration::from_mins(1);
 /// How many objects a page has where that was too much.
 pub const PAGE: usize = 500;
 /// Definitions hold the schemas of their kinds, which are large.
@@ -206,7 +209,8 @@ impl Reflector {
 
     async fn list(&self, page: usize) -> Result<Position, Stop> {
         let on_progress = |progress| self.teller.tell_if_there_is_room(Report::Progress(progress));
-        let listed = list(&self.server, &self.scope, page, |it| self.read(it), on_progress).await?;
+        let server = if page == MANY { self.server.with_patience(PATIENCE_WITH_MANY) } else { self.server.clone() };
+        let listed = list(&server, &self.scope, page, |it| self.read(it), on_progress).await?;
         self.teller.tell(Report::Listed(listed.objects)).await?;
         Ok(Position { version: listed.version, is_doubtful: false })
     }
