@@ -1,4 +1,4 @@
-//! `doctor`: whether a cluster can be read, what is missing for that, and what grants it.
+//! `doctor`: whether a cluster can be read and asked about callers, what is missing for that, and what grants it.
 
 mod grant;
 
@@ -13,7 +13,7 @@ use self::grant::{Object, grant};
 use super::{connected, print};
 use crate::config::{DoctorArgs, DoctorFormat};
 use crate::origins::kubernetes::examine::{Examination, Examined, Found, Part, examine};
-use crate::origins::kubernetes::rights::Right;
+use crate::origins::kubernetes::rights::{Need, Right};
 
 /// What was found, in the words of the JSON output.
 #[derive(Debug, Serialize)]
@@ -25,6 +25,7 @@ struct Report {
     /// Whose rights were asked for.
     user: String,
     kinds: Vec<About>,
+    callers: Vec<AboutCallers>,
     missing: Vec<MissingRight>,
     /// Grants what is missing.
     grant: Vec<Object>,
@@ -40,11 +41,19 @@ struct About {
     message: String,
 }
 
+/// Something that has to be found out about callers.
 #[derive(Debug, Serialize)]
-struct MissingRight {
-    group: String,
-    resource: String,
-    verb: &'static str,
+struct AboutCallers {
+    what: &'static str,
+    ok: bool,
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum MissingRight {
+    Objects { group: String, resource: String, verb: &'static str },
+    Path { path: &'static str, verb: &'static str },
 }
 
 /// Looks at the cluster once and prints what is missing.
@@ -66,29 +75,35 @@ pub async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 
 impl Report {
     fn new(server: &str, examined: &Examination) -> Self {
-        let missing = examined.kinds.iter().flat_map(Examined::missing);
-        let missing: BTreeSet<_> = missing.cloned().collect();
+        let of_kinds = examined.kinds.iter().flat_map(Examined::missing);
+        let of_callers = examined.needs.iter().flat_map(|(_, missing)| missing);
+        let missing: BTreeSet<_> = of_kinds.chain(of_callers).cloned().collect();
         Self {
             server: server.trim_end_matches('/').into(),
             version: examined.version.clone(),
             user: examined.user.clone(),
             kinds: examined.kinds.iter().map(About::new).collect(),
+            callers: examined.needs.iter().map(|(need, missing)| AboutCallers::new(*need, missing)).collect(),
             grant: grant(&examined.user, &missing),
             missing: missing.iter().map(MissingRight::new).collect(),
         }
     }
 
     fn is_fine(&self) -> bool {
-        self.kinds.iter().all(|it| it.ok)
+        self.kinds.iter().all(|it| it.ok) && self.callers.iter().all(|it| it.ok)
     }
 
     /// Everything but the YAML is a comment of it.
     fn text(&self) -> anyhow::Result<String> {
         let Self { server, version, user, .. } = self;
         let mut said = format!("{server} runs Kubernetes {version}.\nWhat {user} can read:\n\n");
+        let mark = |ok| if ok { '+' } else { '-' };
         for kind in &self.kinds {
-            let mark = if kind.ok { '+' } else { '-' };
-            let _ = writeln!(said, "[{mark}] {}: {}", name(kind), kind.message);
+            let _ = writeln!(said, "[{}] {}: {}", mark(kind.ok), name(kind), kind.message);
+        }
+        said += "\nWhat it can find out about callers:\n\n";
+        for AboutCallers { what, ok, message } in &self.callers {
+            let _ = writeln!(said, "[{}] {what}: {message}", mark(*ok));
         }
         let ending = match (&*self.missing, self.is_fine()) {
             ([], true) => "Nothing is missing.",
@@ -155,8 +170,38 @@ fn message(examined: &Examined) -> String {
     }
 }
 
+impl AboutCallers {
+    fn new(need: Need, missing: &[Right]) -> Self {
+        let (what, fine, lost) = match need {
+            Need::Identities => {
+                ("who they are", "the API server is asked", "nobody is answered who has a token of the cluster")
+            }
+            Need::Grants => ("what they may see", "the API server is asked", "nobody is answered"),
+            Need::Changes => (
+                "changes of their rights",
+                "heard of, so that they count within a second",
+                "what is taken away may be seen for another 10 s",
+            ),
+            Need::Keys => (
+                "keys of the cluster's tokens",
+                "read, so that tokens are checked before the API server is asked",
+                "tokens cannot be checked here, and the API server is asked about every one",
+            ),
+        };
+        let rights: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        let message = if rights.is_empty() { fine.into() } else { format!("may not {}; {lost}", rights.join(", ")) };
+        Self { what, ok: missing.is_empty(), message }
+    }
+}
+
 impl MissingRight {
     fn new(right: &Right) -> Self {
-        Self { group: right.group.to_string(), resource: right.resource.clone(), verb: right.verb.name() }
+        let verb = right.verb().name();
+        match right {
+            Right::Objects { group, resource, .. } => {
+                Self::Objects { group: group.to_string(), resource: resource.clone(), verb }
+            }
+            Right::Path(path) => Self::Path { path, verb },
+        }
     }
 }

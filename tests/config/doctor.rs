@@ -47,7 +47,19 @@ async fn from_no_rights_to_enough() {
     assert_eq!(code, Some(1));
     assert!(says(&text, '-', "Broker.eventing.knative.dev", "it is not installed"), "{text}");
     assert!(says(&text, '+', "PingSource.sources.knative.dev", "it is not installed"), "{text}");
-    assert!(text.contains("# 2 rights are missing."), "those of definitions: {text}");
+    assert!(text.contains("# 12 rights are missing."), "those of definitions and callers: {text}");
+    for (what, lost) in [
+        ("who they are", "may not create tokenreviews.authentication.k8s.io; nobody is answered"),
+        ("what they may see", "may not create subjectaccessreviews.authorization.k8s.io; nobody is answered"),
+        ("changes of their rights", "watch rolebindings.rbac.authorization.k8s.io; what is taken away"),
+    ] {
+        assert!(says(&text, '-', what, lost), "{text}");
+    }
+    assert!(says(&text, '+', "keys of the cluster's tokens", "read"), "all accounts may: {text}");
+    // Who may not ask for others is told so.
+    let (code, text) = doctor(&nobody, &["--service-account", "a/b"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("cannot be examined: refused: subjectaccessreviews"), "{text}");
 
     if Cluster::knative_crds().is_none() {
         return;
@@ -64,11 +76,6 @@ async fn from_no_rights_to_enough() {
     assert!(says(&text, '+', "Service", "v1 is read for subscribers"), "{text}");
     assert!(!text.contains("Secret") && !text.contains("secrets"), "{text}");
     assert!(says(&text, '+', "Nowhere.acme.example", "not served"), "{text}");
-
-    // Who may not ask for others is told so.
-    let (code, text) = doctor(&nobody, &["--service-account", "a/b"]);
-    assert_eq!(code, Some(1));
-    assert!(text.contains("cannot be examined: refused: subjectaccessreviews"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

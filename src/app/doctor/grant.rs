@@ -42,11 +42,15 @@ struct Metadata {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Rule {
-    api_groups: [String; 1],
-    resources: Vec<String>,
-    verbs: Vec<&'static str>,
+#[serde(untagged)]
+enum Rule {
+    #[serde(rename_all = "camelCase")]
+    Objects { api_groups: [String; 1], resources: Vec<String>, verbs: Vec<&'static str> },
+    Paths {
+        #[serde(rename = "nonResourceURLs")]
+        paths: Vec<&'static str>,
+        verbs: [&'static str; 1],
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -96,22 +100,28 @@ fn name(user: &str, rights: &BTreeSet<Right>) -> String {
     format!("eventmesh-catalog-grant-{}", hash.get(..10).unwrap_or_default())
 }
 
-/// Resources of a group with equal verbs are one rule.
+/// Resources of a group with equal verbs are one rule, and so are paths.
 fn rules(rights: &BTreeSet<Right>) -> Vec<Rule> {
     let mut verbs: BTreeMap<(&str, &str), BTreeSet<Verb>> = BTreeMap::new();
-    for Right { group, resource, verb } in rights {
-        verbs.entry((group, resource)).or_default().insert(*verb);
+    let mut paths = vec![];
+    for right in rights {
+        match right {
+            Right::Objects { group, resource, verb } => _ = verbs.entry((group, resource)).or_default().insert(*verb),
+            Right::Path(path) => paths.push(*path),
+        }
     }
-    let mut rules: BTreeMap<(&str, BTreeSet<Verb>), Vec<String>> = BTreeMap::new();
+    let mut resources: BTreeMap<(&str, BTreeSet<Verb>), Vec<String>> = BTreeMap::new();
     for ((group, resource), verbs) in verbs {
-        rules.entry((group, verbs)).or_default().push(resource.to_owned());
+        resources.entry((group, verbs)).or_default().push(resource.to_owned());
     }
-    let rule = |((group, verbs), resources): ((&str, BTreeSet<Verb>), _)| Rule {
+    let rule = |((group, verbs), resources): ((&str, BTreeSet<Verb>), _)| Rule::Objects {
         api_groups: [group.to_owned()],
         resources,
         verbs: verbs.into_iter().map(Verb::name).collect(),
     };
-    rules.into_iter().map(rule).collect()
+    let of_paths = Some(paths).filter(|it| !it.is_empty());
+    let of_paths = of_paths.map(|paths| Rule::Paths { paths, verbs: [Verb::Get.name()] });
+    resources.into_iter().map(rule).chain(of_paths).collect()
 }
 
 /// Service accounts are users with names of a certain form.
@@ -134,11 +144,13 @@ mod tests {
 
     use super::*;
 
-    fn yaml(user: &str, rights: &[(&str, &str, Verb)]) -> String {
-        let right = |(group, resource, verb): &(&str, &str, Verb)| Right {
-            group: (*group).into(),
-            resource: (*resource).into(),
-            verb: *verb,
+    /// Instead of a group.
+    const PATH: &str = "path";
+
+    fn yaml(user: &str, rights: &[(&'static str, &'static str, Verb)]) -> String {
+        let right = |(group, resource, verb): &(&'static str, &'static str, Verb)| match *group {
+            PATH => Right::Path(resource),
+            group => Right::Objects { group: group.into(), resource: (*resource).into(), verb: *verb },
         };
         serde_saphyr::to_string_multiple(&grant(user, &rights.iter().map(right).collect())).unwrap()
     }
@@ -152,6 +164,9 @@ mod tests {
             ("messaging.knative.dev", "inmemorychannels", Verb::Watch),
             ("messaging.knative.dev", "subscriptions", Verb::Watch),
             ("", "services", Verb::List),
+            ("authentication.k8s.io", "tokenreviews", Verb::Create),
+            (PATH, "/x/y", Verb::Get),
+            (PATH, "/a", Verb::Get),
         ];
         expect![[r#"
             apiVersion: rbac.authorization.k8s.io/v1
@@ -166,6 +181,12 @@ mod tests {
               verbs:
               - list
             - apiGroups:
+              - authentication.k8s.io
+              resources:
+              - tokenreviews
+              verbs:
+              - create
+            - apiGroups:
               - messaging.knative.dev
               resources:
               - channels
@@ -179,6 +200,11 @@ mod tests {
               - subscriptions
               verbs:
               - watch
+            - nonResourceURLs:
+              - /a
+              - /x/y
+              verbs:
+              - get
             ---
             apiVersion: rbac.authorization.k8s.io/v1
             kind: ClusterRoleBinding

@@ -1,4 +1,5 @@
-//! Can a cluster be read? Looks once at what there is to read, and asks which of the rights that it takes an account has.
+//! Can a cluster be read, and can it be asked about callers? Looks once at what there is to read, and asks which of the
+//! rights that it takes an account has.
 //!
 //! What has to be read is decided as for reading it (`plan`), from the same definitions and the same subscribers.
 
@@ -6,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
-    SubjectAccessReviewSpec,
+    NonResourceAttributes, ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+    SubjectAccessReview, SubjectAccessReviewSpec,
 };
 
 use super::convert::Converter;
@@ -17,12 +18,12 @@ use super::named::Named;
 use super::object::{Object, read};
 use super::plan::{Defined, Definitions, Discovered, Wanted, plan};
 use super::reflect::{PAGE, PAGE_OF_DEFINITIONS};
-use super::rights::{Right, Verb, by_name, to_keep_up};
+use super::rights::{Need, Right, VERSION, Verb, by_name, to_keep_up};
 use crate::kubernetes::endpoint::Endpoint;
 use crate::kubernetes::failure::Failure;
 use crate::kubernetes::list::{Scope, list};
 use crate::kubernetes::server::Server;
-use crate::mesh::{GroupKind, Key, ObjectRef};
+use crate::mesh::{GroupKind, Key};
 
 /// Whose rights are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Examination {
     pub user: String,
     /// What there is to read: definitions, the core kinds, the others that make a mesh, those that are only named.
     pub kinds: Vec<Examined>,
+    /// What there is to find out about callers, and the rights for it that should be there.
+    pub needs: Vec<(Need, Vec<Right>)>,
 }
 
 /// A kind that there is to read.
@@ -137,7 +140,8 @@ pub async fn examine(server: &Server, account: &Account) -> Result<Examination, 
         kinds.push(Examined { of, part, found });
     }
     kinds.sort_by(|a, b| (a.part, &a.of).cmp(&(b.part, &b.of)));
-    Ok(Examination { version, user: asker.user, kinds })
+    let needs = asker.needs().await?;
+    Ok(Examination { version, user: asker.user, kinds, needs })
 }
 
 /// Looks for what there is to read.
@@ -276,11 +280,11 @@ impl<'a> Asker<'a> {
     async fn served(&self, endpoint: &Endpoint, names: Option<BTreeSet<Key>>) -> Result<Found, Failure> {
         let mut missing = vec![];
         for right in to_keep_up(endpoint) {
-            if !self.may(&right, endpoint, None).await? {
+            if !self.may(&right, &endpoint.version, None).await? {
                 missing.push(right);
             }
         }
-        let is_listed = !missing.iter().any(|it| it.verb == Verb::List);
+        let is_listed = !missing.iter().any(|it| it.verb() == Verb::List);
         let by_name = match names {
             Some(names) if !is_listed => self.may_read(&names, endpoint).await?,
             _ => false,
@@ -294,43 +298,84 @@ impl<'a> Asker<'a> {
     /// Whether all of these objects may be read one by one.
     async fn may_read(&self, names: &BTreeSet<Key>, endpoint: &Endpoint) -> Result<bool, Failure> {
         let right = by_name(endpoint);
-        if self.may(&right, endpoint, None).await? {
+        if self.may(&right, &endpoint.version, None).await? {
             return Ok(true);
         }
         for name in names {
-            if !self.may(&right, endpoint, Some(name)).await? {
+            let object =
+                One { namespace: endpoint.namespaced.then(|| name.namespace.to_string()), name: name.name.to_string() };
+            if !self.may(&right, &endpoint.version, Some(object)).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn may(&self, right: &Right, endpoint: &Endpoint, object: Option<&ObjectRef>) -> Result<bool, Failure> {
-        let attributes = ResourceAttributes {
-            group: Some(right.group.to_string()),
-            version: Some(endpoint.version.clone()),
-            resource: Some(right.resource.clone()),
-            verb: Some(right.verb.name().into()),
-            // Without: in all of them.
-            namespace: object.filter(|_| endpoint.namespaced).map(|it| it.namespace.to_string()),
-            name: object.map(|it| it.name.to_string()),
-            ..ResourceAttributes::default()
-        };
+    async fn needs(&self) -> Result<Vec<(Need, Vec<Right>)>, Failure> {
+        let mut needs = vec![];
+        for need in Need::ALL {
+            let mut missing = vec![];
+            for right in need.rights() {
+                if !self.may(&right, VERSION, None).await? {
+                    missing.push(right);
+                }
+            }
+            needs.push((need, missing));
+        }
+        Ok(needs)
+    }
+
+    /// Whether the account has a right: as a whole, or as far as one object goes.
+    async fn may(&self, right: &Right, version: &str, object: Option<One>) -> Result<bool, Failure> {
+        let (resource_attributes, non_resource_attributes) = attributes(right, version, object);
         let status = if let Some(groups) = &self.groups {
             let spec = SubjectAccessReviewSpec {
                 user: Some(self.user.clone()),
                 groups: Some(groups.clone()),
-                resource_attributes: Some(attributes),
+                resource_attributes,
+                non_resource_attributes,
                 ..SubjectAccessReviewSpec::default()
             };
             let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
             self.server.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await?.status
         } else {
-            let spec =
-                SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), non_resource_attributes: None };
+            let spec = SelfSubjectAccessReviewSpec { resource_attributes, non_resource_attributes };
             let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
             self.server.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?.status
         };
         Ok(status.is_some_and(|it| it.allowed))
+    }
+}
+
+/// One object.
+struct One {
+    /// Of a kind that has them.
+    namespace: Option<String>,
+    name: String,
+}
+
+/// A right in the words of reviews.
+fn attributes(
+    right: &Right,
+    version: &str,
+    object: Option<One>,
+) -> (Option<ResourceAttributes>, Option<NonResourceAttributes>) {
+    let verb = Some(right.verb().name().to_owned());
+    match right {
+        Right::Objects { group, resource, .. } => {
+            // Without: all of them, in all namespaces.
+            let (namespace, name) = object.map_or((None, None), |it| (it.namespace, Some(it.name)));
+            let attributes = ResourceAttributes {
+                group: Some(group.to_string()),
+                version: Some(version.to_owned()),
+                resource: Some(resource.clone()),
+                verb,
+                namespace,
+                name,
+                ..ResourceAttributes::default()
+            };
+            (Some(attributes), None)
+        }
+        Right::Path(path) => (None, Some(NonResourceAttributes { path: Some((*path).to_owned()), verb })),
     }
 }

@@ -1,4 +1,5 @@
-//! Which rights it takes to read a cluster: what `list`, `watch` and `fetch` ask for, in the words of RBAC.
+//! Which rights it takes to read a cluster, and to find out who asks and what they may see: what is asked of the API
+//! server, in the words of RBAC.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,6 +11,7 @@ use crate::mesh::GroupKind;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
+    Create,
     Get,
     List,
     Watch,
@@ -18,6 +20,7 @@ pub enum Verb {
 impl Verb {
     pub fn name(self) -> &'static str {
         match self {
+            Self::Create => "create",
             Self::Get => "get",
             Self::List => "list",
             Self::Watch => "watch",
@@ -25,27 +28,79 @@ impl Verb {
     }
 }
 
-/// To do something with the objects of a kind, in all namespaces.
+/// To do something.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Right {
-    pub group: Arc<str>,
-    /// The plural name.
-    pub resource: String,
-    pub verb: Verb,
+pub enum Right {
+    /// With the objects of a kind, in all namespaces.
+    Objects {
+        group: Arc<str>,
+        /// The plural name.
+        resource: String,
+        verb: Verb,
+    },
+    /// To get what is at a path, and is no object.
+    Path(&'static str),
 }
 
 impl Right {
     pub fn new(verb: Verb, endpoint: &Endpoint) -> Self {
-        Self { group: endpoint.of.group.clone(), resource: endpoint.plural.clone(), verb }
+        Self::Objects { group: endpoint.of.group.clone(), resource: endpoint.plural.clone(), verb }
+    }
+
+    fn of(verb: Verb, group: &str, resource: &str) -> Self {
+        Self::Objects { group: group.into(), resource: resource.into(), verb }
+    }
+
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Objects { verb, .. } => *verb,
+            Self::Path(_) => Verb::Get,
+        }
     }
 }
 
 impl fmt::Display for Right {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { group, resource, verb } = self;
-        match &**group {
-            "" => write!(f, "{} {resource}", verb.name()),
-            group => write!(f, "{} {resource}.{group}", verb.name()),
+        let verb = self.verb().name();
+        match self {
+            Self::Objects { group, resource, .. } if group.is_empty() => write!(f, "{verb} {resource}"),
+            Self::Objects { group, resource, .. } => write!(f, "{verb} {resource}.{group}"),
+            Self::Path(path) => write!(f, "{verb} {path}"),
+        }
+    }
+}
+
+/// What has to be found out about callers, where the cluster decides on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Who they are.
+    Identities,
+    /// What they may see.
+    Grants,
+    /// When that changes.
+    Changes,
+    /// Which keys the cluster signs tokens with.
+    Keys,
+}
+
+/// The version of all that is asked for about callers.
+pub const VERSION: &str = "v1";
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+impl Need {
+    pub const ALL: [Self; 4] = [Self::Identities, Self::Grants, Self::Changes, Self::Keys];
+
+    /// The rights that it takes.
+    pub fn rights(self) -> Vec<Right> {
+        match self {
+            Self::Identities => vec![Right::of(Verb::Create, "authentication.k8s.io", "tokenreviews")],
+            Self::Grants => vec![Right::of(Verb::Create, "authorization.k8s.io", "subjectaccessreviews")],
+            Self::Changes => {
+                let resources = ["clusterroles", "clusterrolebindings", "roles", "rolebindings"];
+                let of = |it| [Verb::List, Verb::Watch].map(|verb| Right::of(verb, RBAC, it));
+                resources.into_iter().flat_map(of).collect()
+            }
+            Self::Keys => ["/.well-known/openid-configuration", "/openid/v1/jwks"].map(Right::Path).into(),
         }
     }
 }
