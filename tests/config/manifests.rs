@@ -1,7 +1,7 @@
 //! What is deployed: accepted by an API server, hardened, and no more than it has to be.
 
 use clap::Parser as _;
-use eventmesh_catalog::config::Cli;
+use eventmesh_catalog::config::{Authenticator, Cli, Command, Origin};
 use serde_json::{Value, json};
 
 use super::kubectl::{kubectl, of_kind, render};
@@ -71,7 +71,12 @@ fn the_service_takes_what_it_is_given() {
         assert_eq!(server["image"], image);
         let arguments: Vec<_> = server["args"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
         let line = [&["eventmesh-catalog"], &*arguments].concat();
-        Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{folder}: {error}"));
+        let cli = Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{folder}: {error}"));
+        let Command::Serve(serve) = cli.command else { panic!("{folder} serves") };
+        // Callers are those whom the cluster knows.
+        let checked = serve.checked().unwrap();
+        let of_cluster = (&checked.origin, &checked.authenticator);
+        assert!(matches!(of_cluster, (Origin::Cluster { .. }, Authenticator::Cluster { .. })), "{folder}: {checked:?}");
 
         let port = |name: &str| {
             let ports = server["ports"].as_array().unwrap();
@@ -84,16 +89,6 @@ fn the_service_takes_what_it_is_given() {
             let asked = &server[probe]["httpGet"];
             assert_eq!((&asked["path"], &asked["port"]), (&json!(path), &json!("admin")), "{probe}");
         }
-
-        let mount = &server["volumeMounts"][0];
-        assert_eq!(mount["readOnly"], true);
-        let volume = &pod["volumes"][0];
-        assert_eq!(volume["name"], mount["name"]);
-        let (at, file) = (mount["mountPath"].as_str().unwrap(), volume["secret"]["items"][0]["path"].as_str().unwrap());
-        assert_eq!(value("--tokens-file"), format!("{at}/{file}"));
-        // A file that others can read is refused, and the group has to be able to.
-        assert_eq!(volume["secret"]["defaultMode"], 0o440);
-        assert_eq!(pod["securityContext"]["fsGroup"], pod["securityContext"]["runAsGroup"]);
     }
 }
 
@@ -106,12 +101,19 @@ fn roles_say_what_they_allow() {
         for role in of_kind(&rendered, "ClusterRole") {
             let name = &role["metadata"]["name"];
             for rule in role["rules"].as_array().into_iter().flatten() {
-                for text in ["apiGroups", "resources", "verbs"].iter().flat_map(|it| rule[it].as_array().unwrap()) {
+                let texts = ["apiGroups", "resources", "nonResourceURLs", "verbs"];
+                for text in texts.iter().flat_map(|it| rule[it].as_array().into_iter().flatten()) {
                     let text = text.as_str().unwrap();
                     assert!(!text.contains('*') && !text.starts_with("secrets"), "{name}: {text}");
                 }
+                let is_question = |it: &Value| *it == json!(["tokenreviews"]) || *it == json!(["subjectaccessreviews"]);
+                let allowed: &[&str] = match folder {
+                    "callers" => &["get", "list"],
+                    _ if is_question(&rule["resources"]) => &["create"],
+                    _ if rule["resources"].is_null() => &["get"],
+                    _ => &["list", "watch"],
+                };
                 for verb in rule["verbs"].as_array().unwrap() {
-                    let allowed: &[&str] = if folder == "callers" { &["get", "list"] } else { &["list", "watch"] };
                     assert!(allowed.contains(&verb.as_str().unwrap()), "{name}: {verb}");
                 }
             }

@@ -67,6 +67,11 @@ pub fn roles() -> Vec<Value> {
             json!({"eventmesh-catalog.dev/aggregate-to-reader": "true"}),
             json!({"apiGroups": ["acme.example"], "resources": ["strands"], "verbs": ["list", "watch"]}),
         ),
+        role(
+            "acme-caller",
+            json!({}),
+            json!({"apiGroups": ["acme.example"], "resources": ["feeds", "strands"], "verbs": ["list"]}),
+        ),
     ]
 }
 

@@ -1,4 +1,5 @@
-//! The rights of the service: enough, and none too many; and that `doctor` names each that is missing.
+//! The rights of the service and of its callers: enough, and none too many; and that `doctor` names each that the service
+//! lacks.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,11 +13,18 @@ use serde_json::{Value, json};
 
 use super::kubectl::{kubectl, of_kind, render, yaml};
 use super::mesh;
+use crate::support::callers::service_account;
 use crate::support::cluster::{AuditEvent, Cluster, PATIENCE, eventually};
 use crate::support::process::{self, Service};
 
 const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+const RBAC: &str = "rbac.authorization.k8s.io";
 const NAMESPACE: &str = "eventmesh-catalog";
+/// Where callers are at home.
+const PORTAL: &str = "portal";
+/// What callers are bound to.
+const OF_CALLERS: [&str; 2] = ["eventmesh-catalog-caller", "acme-caller"];
 /// After how long whatever is asked was asked.
 const SETTLED: Duration = Duration::from_secs(10);
 /// How many accounts are looked at at a time.
@@ -25,6 +33,7 @@ const AT_ONCE: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
     group: String,
+    /// Or a path, which begins with a slash.
     pub resource: String,
     verb: String,
 }
@@ -35,18 +44,49 @@ impl fmt::Display for Right {
     }
 }
 
+impl Right {
+    fn is_path(&self) -> bool {
+        self.resource.starts_with('/')
+    }
+
+    /// To find out something about callers, and not about the mesh.
+    fn is_about_callers(&self) -> bool {
+        self.is_path() || self.verb == "create" || self.group == RBAC
+    }
+
+    fn rule(&self) -> Value {
+        let Self { group, resource, verb } = self;
+        match self.is_path() {
+            true => json!({"nonResourceURLs": [resource], "verbs": [verb]}),
+            false => json!({"apiGroups": [group], "resources": [resource], "verbs": [verb]}),
+        }
+    }
+
+    /// As `doctor` says it.
+    fn in_json(&self) -> Value {
+        let Self { group, resource, verb } = self;
+        match self.is_path() {
+            true => json!({"path": resource, "verb": verb}),
+            false => json!({"group": group, "resource": resource, "verb": verb}),
+        }
+    }
+}
+
 /// The rights that the rules of a role give.
 pub fn rights(role: &Value) -> BTreeSet<Right> {
-    let texts =
-        |it: &Value| it.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let texts = |it: &Value| {
+        let texts = it.as_array().into_iter().flatten().map(|it| it.as_str().unwrap().to_owned());
+        texts.collect::<Vec<_>>()
+    };
     let mut rights = BTreeSet::new();
     for rule in role["rules"].as_array().into_iter().flatten() {
-        for group in texts(&rule["apiGroups"]) {
-            for resource in texts(&rule["resources"]) {
-                for verb in texts(&rule["verbs"]) {
-                    rights.insert(Right { group: group.clone(), resource: resource.clone(), verb });
-                }
-            }
+        let of_groups = texts(&rule["apiGroups"])
+            .into_iter()
+            .flat_map(|group| texts(&rule["resources"]).into_iter().map(move |resource| (group.clone(), resource)));
+        let paths = texts(&rule["nonResourceURLs"]).into_iter().map(|path| (String::new(), path));
+        for (group, resource) in of_groups.chain(paths) {
+            let right = |verb| Right { group: group.clone(), resource: resource.clone(), verb };
+            rights.extend(texts(&rule["verbs"]).into_iter().map(right));
         }
     }
     rights
@@ -75,22 +115,8 @@ async fn aggregate(cluster: &Cluster) {
 
 /// An account that may do this, and nothing else.
 pub async fn account(cluster: &Cluster, name: &str, rights: impl Iterator<Item = &Right>) -> PathBuf {
-    let rule = |it: &Right| json!({"apiGroups": [it.group], "resources": [it.resource], "verbs": [it.verb]});
-    let api_group = "rbac.authorization.k8s.io";
-    cluster
-        .apply(&json!({
-            "apiVersion": format!("{api_group}/v1"), "kind": "ClusterRole",
-            "metadata": {"name": name}, "rules": rights.map(rule).collect::<Vec<_>>(),
-        }))
-        .await;
-    cluster
-        .apply(&json!({
-            "apiVersion": format!("{api_group}/v1"), "kind": "ClusterRoleBinding",
-            "metadata": {"name": name},
-            "roleRef": {"apiGroup": api_group, "kind": "ClusterRole", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "namespace": NAMESPACE, "name": name}],
-        }))
-        .await;
+    let rules: Vec<_> = rights.map(Right::rule).collect();
+    cluster.grant("", name, service_account(NAMESPACE, name), &rules).await;
     let token = cluster.service_account_token(NAMESPACE, name).await;
     cluster.kubeconfig_with(&cluster.server(), &token)
 }
@@ -99,7 +125,10 @@ pub async fn account(cluster: &Cluster, name: &str, rights: impl Iterator<Item =
 struct World {
     cluster: Cluster,
     mesh: EventMesh,
+    /// Of the service.
     rights: BTreeSet<Right>,
+    /// Of a caller with the roles for callers.
+    token: String,
 }
 
 impl World {
@@ -121,9 +150,32 @@ impl World {
         // Others may give more than what is needed.
         let given: BTreeSet<_> = mesh::roles().iter().flat_map(rights).collect();
         rights_of_roles.retain(|it| !(given.contains(it) && (it.verb == "get" || it.resource == "sinkbinding")));
+        if cluster.is_external() {
+            rights_of_roles.retain(|it| !it.is_path());
+        } else {
+            // What all service accounts may, unless somebody takes it away.
+            cluster.ask("DELETE", &format!("{BINDINGS}/system:service-account-issuer-discovery"), None).await.unwrap();
+        }
+        kubectl(Some(cluster.kubeconfig()), &["apply", "-k", "config/callers"], "").unwrap();
+        for role in OF_CALLERS {
+            let binding = json!({
+                "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": role},
+                "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+                "subjects": [service_account(PORTAL, "backstage")],
+            });
+            cluster.apply(&binding).await;
+        }
+        let token = cluster.caller_token(PORTAL, "backstage").await;
         let admin = Service::start(&["--kubeconfig", cluster.kubeconfig().to_str().unwrap(), "--dev-token"]);
         let mesh = admin.mesh();
-        Some(Self { cluster, mesh, rights: rights_of_roles })
+        Some(Self { cluster, mesh, rights: rights_of_roles, token })
+    }
+
+    /// The service with the rights of an account, asked by the caller.
+    fn start(&self, kubeconfig: &Path) -> Service {
+        let mut service = Service::start(&["--kubeconfig", kubeconfig.to_str().unwrap()]);
+        service.token.clone_from(&self.token);
+        service
     }
 }
 
@@ -131,15 +183,17 @@ impl World {
 fn kinds(service: &Service) -> Vec<(String, bool, String)> {
     let text = service.admin("/readyz?verbose").body;
     let kind = |line: &str| {
-        let (mark, rest) = line.split_once("] ")?;
+        let (mark, rest) = line.split_once("] ").filter(|(mark, _)| *mark != "[!")?;
         let (name, state) = rest.split_once(": ")?;
         Some((name.to_owned(), mark == "[+", state.to_owned()))
     };
     text.lines().filter_map(kind).collect()
 }
 
-fn start(kubeconfig: &Path) -> Service {
-    Service::start(&["--kubeconfig", kubeconfig.to_str().unwrap(), "--dev-token"])
+/// What is wrong with deciding on callers.
+fn problems(service: &Service) -> Vec<String> {
+    let text = service.admin("/readyz?verbose").body;
+    text.lines().filter_map(|it| it.strip_prefix("[!] ")).map(str::to_owned).collect()
 }
 
 pub fn doctor(kubeconfig: &Path, more: &[&str]) -> (Option<i32>, String) {
@@ -151,7 +205,7 @@ pub fn doctor(kubeconfig: &Path, more: &[&str]) -> (Option<i32>, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_may_do_what_it_has_to_and_nothing_else() {
     let Some(world) = World::new().await else { return };
-    let World { cluster, mesh, rights } = &world;
+    let World { cluster, mesh, rights, .. } = &world;
     let token = cluster.service_account_token(NAMESPACE, "eventmesh-catalog").await;
     let kubeconfig = cluster.kubeconfig_with(&cluster.server(), &token);
 
@@ -162,10 +216,12 @@ async fn the_service_may_do_what_it_has_to_and_nothing_else() {
     let named = ["--service-account", "eventmesh-catalog/eventmesh-catalog"];
     assert_eq!(doctor(cluster.kubeconfig(), &named), (code, text), "asked by somebody else");
 
-    let service = start(&kubeconfig);
-    assert_eq!(service.mesh(), *mesh);
+    let service = world.start(&kubeconfig);
+    assert_eq!(service.mesh(), *mesh, "to a caller with the role for callers");
     let all_live = || async { Some(kinds(&service)).filter(|it| it.iter().all(|(_, live, _)| *live)) };
     eventually("all kinds", all_live).await;
+    let no_problem = || async { problems(&service).is_empty().then_some(()) };
+    eventually("all that is asked about callers", no_problem).await;
     if cluster.is_external() {
         return;
     }
@@ -177,33 +233,77 @@ async fn the_service_may_do_what_it_has_to_and_nothing_else() {
         assert!(events.iter().all(|it| it.code < 300), "{events:?}");
         let right = |it: AuditEvent| Right { group: it.group, resource: it.resource, verb: it.verb };
         let asked: BTreeSet<_> = events.into_iter().map(right).collect();
-        if asked == *rights {
+        // Paths are not told from others here.
+        let rights: BTreeSet<_> = rights.iter().filter(|it| !it.is_path()).cloned().collect();
+        if asked == rights {
             break;
         }
         // The last watches may not be in the log yet.
-        assert!(began.elapsed() < SETTLED, "not used: {:?}, not given: {:?}", rights - &asked, &asked - rights);
+        assert!(began.elapsed() < SETTLED, "not used: {:?}, not given: {:?}", &rights - &asked, &asked - &rights);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(service.mesh(), *mesh);
+    let logged = service.log();
+    assert!(!logged.contains(&token) && !logged.contains(&world.token), "{logged}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_need_all_of_their_role() {
+    let Some(world) = World::new().await else { return };
+    let World { cluster, mesh, .. } = &world;
+    let mut of_callers = BTreeSet::new();
+    for role in OF_CALLERS {
+        of_callers.extend(rights(&cluster.ask("GET", &format!("{ROLES}/{role}"), None).await.unwrap()));
+    }
+    assert!(of_callers.len() > 20, "{of_callers:?}");
+    let mut callers = vec![];
+    for (n, missing) in of_callers.iter().enumerate() {
+        let name = format!("caller-without-{n}");
+        let rules: Vec<_> = of_callers.iter().filter(|it| *it != missing).map(Right::rule).collect();
+        cluster.grant("", &name, service_account(PORTAL, &name), &rules).await;
+        callers.push((missing, cluster.caller_token(PORTAL, &name).await));
+    }
+    let mut service = world.start(cluster.kubeconfig());
+    assert_eq!(service.mesh(), *mesh);
+    for (missing, token) in callers {
+        service.token = token;
+        assert_ne!(service.mesh(), *mesh, "{missing} makes a difference");
+    }
+
+    // In a namespace, the role shows that namespace.
+    for role in OF_CALLERS {
+        let binding = json!({
+            "apiVersion": format!("{RBAC}/v1"), "kind": "RoleBinding", "metadata": {"namespace": "shop", "name": role},
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+            "subjects": [service_account(PORTAL, "shop")],
+        });
+        cluster.apply(&binding).await;
+    }
+    service.token = cluster.caller_token(PORTAL, "shop").await;
+    assert_eq!(service.mesh(), *mesh, "all of it is in one namespace");
+    service.token = cluster.caller_token(PORTAL, "nobody").await;
+    let nothing = service.mesh();
+    assert!(nothing.event_types.is_empty() && nothing.brokers.is_empty() && nothing.sources.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_any_of_its_rights_something_is_missing() {
     let Some(world) = World::new().await else { return };
     let World { cluster, rights, .. } = &world;
-    assert!(rights.len() > 40, "{rights:?}");
+    assert!(rights.len() > 50, "{rights:?}");
     // All at first: when the last is there, the server has seen the others.
     let mut cases = vec![];
     for (n, missing) in rights.iter().enumerate() {
         let name = format!("without-{n}");
         let kubeconfig = account(cluster, &name, rights.iter().filter(|it| *it != missing)).await;
-        cases.push(Case { missing: missing.clone(), of: kind(cluster, missing).await, account: name, kubeconfig });
+        let of = if missing.is_about_callers() { None } else { Some(kind(cluster, missing).await) };
+        cases.push(Case { missing: missing.clone(), of, account: name, kubeconfig });
     }
     let world = Arc::new(world);
     let checks = cases.into_iter().map(async |case| {
         let world = world.clone();
         let check = tokio::spawn(async move {
-            tokio::task::block_in_place(|| case.service_tells(&world.mesh));
+            tokio::task::block_in_place(|| case.service_tells(&world));
             case.doctor_mends(&world.cluster).await;
         });
         // What fails has said so.
@@ -237,20 +337,27 @@ async fn kind(cluster: &Cluster, right: &Right) -> String {
 /// An account that lacks one right.
 struct Case {
     missing: Right,
-    /// The kind that the right is for.
-    of: String,
+    /// The kind that the right is for, unless it is about callers.
+    of: Option<String>,
     account: String,
     kubeconfig: PathBuf,
 }
 
 impl Case {
+    fn service_tells(&self, world: &World) {
+        let service = world.start(&self.kubeconfig);
+        match &self.of {
+            Some(of) => self.tells_of_kind(of, &service, &world.mesh),
+            None => self.tells_of_callers(&service, &world.mesh),
+        }
+    }
+
     /// Exactly this kind cannot be read or kept up to date, and an answer is whole or it is told what it lacks.
-    fn service_tells(&self, whole: &EventMesh) {
-        let Self { missing, of, kubeconfig, .. } = self;
-        let service = start(kubeconfig);
+    fn tells_of_kind(&self, of: &str, service: &Service, whole: &EventMesh) {
+        let Self { missing, .. } = self;
         let began = Instant::now();
         let told = loop {
-            let seen = kinds(&service);
+            let seen = kinds(service);
             let wrong: Vec<_> = seen.iter().filter(|(_, live, _)| !live).collect();
             match &*wrong {
                 [(name, _, state)] if name == of && !state.starts_with("listing") => break state.clone(),
@@ -267,21 +374,50 @@ impl Case {
         }
     }
 
+    /// Nobody is answered, or it is told that changes are not heard of. All kinds are read.
+    fn tells_of_callers(&self, service: &Service, whole: &EventMesh) {
+        let Self { missing, .. } = self;
+        process::eventually("all kinds", || {
+            let seen = kinds(service);
+            (seen.len() > 10 && seen.iter().all(|(_, live, _)| *live)).then_some(())
+        });
+        if missing.verb == "create" {
+            let answer = service.get("/v1/getEventMesh", &[]);
+            assert_eq!(answer.status, 503, "{missing}: {}", answer.body);
+            assert!(answer.body.contains("cannot be found out now"), "{missing}: {}", answer.body);
+            assert!(!answer.header("retry-after").is_empty(), "{missing}");
+            let told = format!("A caller cannot be reviewed: refused: {}.{}", missing.resource, missing.group);
+            process::eventually("a line in the log", || service.log().contains(&told).then_some(()));
+            return;
+        }
+        assert_eq!(service.mesh(), *whole, "{missing}");
+        if missing.group == RBAC {
+            let told = format!("changes of {} are not heard of: refused", missing.resource);
+            process::eventually("a problem", || {
+                let problems = problems(service);
+                let is_it = |it: &[String]| matches!(it, [it] if it.starts_with(&told));
+                is_it(&problems).then_some(())
+            });
+            let told = format!("Changes of {} are not heard of", missing.resource);
+            assert!(service.log().contains(&told), "{missing}: {}", service.log());
+        }
+    }
+
     /// `doctor` names exactly what is missing, and what it prints grants it.
     async fn doctor_mends(&self, cluster: &Cluster) {
         let Self { missing, account, kubeconfig, .. } = self;
         let user = format!("system:serviceaccount:{NAMESPACE}:{account}");
         let (code, text) = doctor(kubeconfig, &["--format", "json"]);
         let report: Value = serde_json::from_str(&text).unwrap();
-        let Right { group, resource, verb } = missing;
-        let expected = json!([{"group": group, "resource": resource, "verb": verb}]);
+        let expected = json!([missing.in_json()]);
         assert_eq!(
             (code, &report["missing"], &report["user"]),
             (Some(1), &expected, &json!(user)),
             "{missing}: {text}"
         );
-        let wrong = report["kinds"].as_array().unwrap().iter().filter(|it| it["ok"] == false);
-        assert_eq!(wrong.count(), 1, "{missing}: {text}");
+        let wrong = |of: &str| report[of].as_array().unwrap().iter().filter(|it| it["ok"] == false).count();
+        let of_callers = usize::from(missing.is_about_callers());
+        assert_eq!((wrong("kinds"), wrong("callers")), (1 - of_callers, of_callers), "{missing}: {text}");
 
         let (code, text) = doctor(kubeconfig, &[]);
         assert_eq!(code, Some(1));
