@@ -46,8 +46,8 @@ impl Audit {
         info!(
             target: TARGET,
             event = "grant",
-            user = ?user.name,
-            uid = ?user.uid,
+            user = user.name.as_str(),
+            uid = user.uid.as_str(),
             groups = ?user.groups,
             %from,
             %authenticator,
