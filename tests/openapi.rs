@@ -30,5 +30,5 @@ fn every_route_tells_all_of_its_answers() {
     }
     let mesh = &document["paths"]["/v1/getEventMesh"]["get"]["responses"];
     let statuses: Vec<_> = mesh.as_object().unwrap().keys().cloned().collect();
-    assert_eq!(statuses, ["200", "304", "400", "401", "405", "406", "413", "414", "431", "500", "503"]);
+    assert_eq!(statuses, ["200", "304", "400", "401", "405", "406", "413", "414", "429", "431", "500", "503"]);
 }
