@@ -391,16 +391,18 @@ impl Case {
             return;
         }
         assert_eq!(service.mesh(), *whole, "{missing}");
-        if missing.group == RBAC {
-            let told = format!("changes of {} are not heard of: refused", missing.resource);
-            process::eventually("a problem", || {
-                let problems = problems(service);
-                let is_it = |it: &[String]| matches!(it, [it] if it.starts_with(&told));
-                is_it(&problems).then_some(())
-            });
-            let told = format!("Changes of {} are not heard of", missing.resource);
-            assert!(service.log().contains(&told), "{missing}: {}", service.log());
-        }
+        let (told, logged) = if missing.is_path() {
+            let told = "the tokens of the cluster cannot be checked here: ";
+            (told.to_owned(), told.to_owned())
+        } else {
+            let what = format!("hanges of {} are not heard of", missing.resource);
+            (format!("c{what}: refused"), format!("C{what}"))
+        };
+        process::eventually(&format!("a problem without {missing}"), || {
+            let problems = problems(service);
+            matches!(&*problems, [it] if it.starts_with(&told)).then_some(())
+        });
+        assert!(service.log().contains(&logged), "{missing}: {}", service.log());
     }
 
     /// `doctor` names exactly what is missing, and what it prints grants it.
