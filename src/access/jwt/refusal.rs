@@ -15,7 +15,7 @@ pub enum Refusal {
     Extension,
     #[error("the token brings a key of its own")]
     KeyMaterial,
-    #[error("the token is of another type than `JWT` or `at+jwt`")]
+    #[error("the token is of another type than `JWT`, `at+jwt` or `vnd.backstage.user`")]
     Type,
     #[error("the name of the token's key is not one")]
     KeyId,

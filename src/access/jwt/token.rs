@@ -88,9 +88,10 @@ impl<'a> Token<'a> {
     }
 }
 
-/// RFC 7519, 5.1, and RFC 9068, 2.1.
+/// RFC 7519, 5.1, and RFC 9068, 2.1. Backstage has a type of its own for the tokens of users, and others for tokens that do
+/// not stand for one, or not alone.
 fn is_type(value: &Value) -> bool {
-    let types = ["JWT", "at+jwt", "application/at+jwt"];
+    let types = ["JWT", "at+jwt", "application/at+jwt", "vnd.backstage.user"];
     value.as_str().is_some_and(|it| types.iter().any(|known| known.eq_ignore_ascii_case(it)))
 }
 

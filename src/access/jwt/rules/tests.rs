@@ -100,6 +100,7 @@ fn a_header_that_asks_for_more_is_refused() {
         (r#"{"alg":"RS256","kid":"k","x5c":[]}"#, Refusal::KeyMaterial),
         (r#"{"alg":"RS256","kid":"k","typ":"JWE"}"#, Refusal::Type),
         (r#"{"alg":"RS256","kid":"k","typ":"logout+jwt"}"#, Refusal::Type),
+        (r#"{"alg":"RS256","kid":"k","typ":"vnd.backstage.limited-user"}"#, Refusal::Type),
         (r#"{"alg":"RS256","kid":"k","typ":7}"#, Refusal::Type),
         (r#"{"alg":"RS256","kid":7}"#, Refusal::KeyId),
         (r#"{"alg":"RS256","kid":null}"#, Refusal::KeyId),
@@ -123,6 +124,7 @@ fn a_header_that_asks_for_more_is_refused() {
         json!({ "alg": "RS256", "kid": longest, "typ": "jwt" }),
         json!({ "alg": "RS256", "kid": longest, "typ": "AT+JWT" }),
         json!({ "alg": "RS256", "kid": longest, "typ": "application/at+jwt", "x5t": "x", "cty": "x" }),
+        json!({ "alg": "RS256", "kid": longest, "typ": "vnd.backstage.user" }),
     ] {
         let token = RSA.sign_parts(Algorithm::RS256, &format!("{}.{body}", base64(header.to_string())));
         judged(&rules(), &rsa_named(&longest), &token, NOW).unwrap_or_else(|it| panic!("{header}: {it:?}"));
