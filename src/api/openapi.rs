@@ -95,7 +95,7 @@ fn complete(status: &str, response: &mut Response) {
     content.example = example.and_then(|it| serde_json::to_value(it.problem(REQUEST_ID)).ok());
 }
 
-fn examples() -> [ApiError; 10] {
+fn examples() -> [ApiError; 11] {
     [
         ApiError::Query("label selector: expected a label key at character 1.".into()),
         ApiError::UnknownToken,
@@ -104,6 +104,7 @@ fn examples() -> [ApiError; 10] {
         ApiError::NotAcceptable,
         ApiError::BodyTooLarge { limit: MAX_BODY },
         ApiError::UriTooLong { limit: MAX_URI },
+        ApiError::TooManyTokens,
         ApiError::HeadersTooLarge { limit: MAX_HEADERS },
         ApiError::Internal(String::new()),
         ApiError::Incomplete { awaited: "6 of 7 kinds read, waiting for Trigger.eventing.knative.dev".into() },
