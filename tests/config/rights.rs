@@ -56,18 +56,20 @@ impl Right {
 
     fn rule(&self) -> Value {
         let Self { group, resource, verb } = self;
-        match self.is_path() {
-            true => json!({"nonResourceURLs": [resource], "verbs": [verb]}),
-            false => json!({"apiGroups": [group], "resources": [resource], "verbs": [verb]}),
+        if self.is_path() {
+            json!({"nonResourceURLs": [resource], "verbs": [verb]})
+        } else {
+            json!({"apiGroups": [group], "resources": [resource], "verbs": [verb]})
         }
     }
 
     /// As `doctor` says it.
     fn in_json(&self) -> Value {
         let Self { group, resource, verb } = self;
-        match self.is_path() {
-            true => json!({"path": resource, "verb": verb}),
-            false => json!({"group": group, "resource": resource, "verb": verb}),
+        if self.is_path() {
+            json!({"path": resource, "verb": verb})
+        } else {
+            json!({"group": group, "resource": resource, "verb": verb})
         }
     }
 }

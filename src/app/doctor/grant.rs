@@ -172,7 +172,7 @@ mod tests {
             apiVersion: rbac.authorization.k8s.io/v1
             kind: ClusterRole
             metadata:
-              name: eventmesh-catalog-grant-197dadb6df
+              name: eventmesh-catalog-grant-040b84c8b6
             rules:
             - apiGroups:
               - ""
@@ -209,11 +209,11 @@ mod tests {
             apiVersion: rbac.authorization.k8s.io/v1
             kind: ClusterRoleBinding
             metadata:
-              name: eventmesh-catalog-grant-197dadb6df
+              name: eventmesh-catalog-grant-040b84c8b6
             roleRef:
               apiGroup: rbac.authorization.k8s.io
               kind: ClusterRole
-              name: eventmesh-catalog-grant-197dadb6df
+              name: eventmesh-catalog-grant-040b84c8b6
             subjects:
             - kind: ServiceAccount
               name: catalog
