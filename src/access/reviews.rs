@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
@@ -25,6 +26,9 @@ const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews
 /// because somebody may see many namespaces.
 const AT_ONCE: usize = 16;
 
+/// What the API server said of its own audiences is looked at again after so long, when a token is not for them.
+const LEARN_AGAIN: Duration = Duration::from_secs(10);
+
 /// For whom a token has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Audience {
@@ -32,6 +36,8 @@ pub enum Audience {
     Ours(Arc<str>),
     /// For the API server.
     Server,
+    /// For one or the other.
+    Either(Arc<str>),
 }
 
 /// Asks an API server about callers.
@@ -39,7 +45,8 @@ pub struct Reviewer {
     server: Server,
     token_turns: Semaphore,
     access_turns: Semaphore,
-    own_audiences: ArcSwapOption<Vec<String>>,
+    /// What is known of the API server's own audiences, and since when.
+    own: ArcSwapOption<(Vec<String>, Instant)>,
     counts: Counts,
 }
 
@@ -58,7 +65,7 @@ impl Reviewer {
             server,
             token_turns: turns(),
             access_turns: turns(),
-            own_audiences: ArcSwapOption::empty(),
+            own: ArcSwapOption::empty(),
             counts: Counts::default(),
         }
     }
@@ -72,24 +79,29 @@ impl Reviewer {
     /// # Errors
     /// When the API server does not say.
     pub async fn holder(&self, token: &str, audience: &Audience) -> Result<Option<User>, Failure> {
-        match audience {
-            Audience::Ours(name) => Ok(self.reviewed(token, Some(&[name.to_string()])).await?.map(|(user, _)| user)),
-            Audience::Server => {
-                // What its own audiences are is learned from the first token that is for them.
-                if let Some(own) = &*self.own_audiences.load()
-                    && let Some((user, _)) = self.reviewed(token, Some(own)).await?
-                {
-                    return Ok(Some(user));
-                }
-                let reviewed = self.reviewed(token, None).await?;
-                Ok(reviewed.map(|(user, audiences)| {
-                    if !audiences.is_empty() {
-                        self.own_audiences.store(Some(Arc::new(audiences)));
-                    }
-                    user
-                }))
-            }
+        let (ours, is_for_server) = match audience {
+            Audience::Ours(name) => (Some(name.to_string()), false),
+            Audience::Server => (None, true),
+            Audience::Either(name) => (Some(name.to_string()), true),
+        };
+        let own = self.own.load_full().filter(|_| is_for_server);
+        let audiences: Vec<_> = ours.into_iter().chain(own.iter().flat_map(|it| it.0.iter().cloned())).collect();
+        if !audiences.is_empty()
+            && let Some((user, _)) = self.reviewed(token, Some(&audiences)).await?
+        {
+            return Ok(Some(user));
         }
+        if !is_for_server || own.is_some_and(|it| it.1.elapsed() < LEARN_AGAIN) {
+            return Ok(None);
+        }
+        // What its own audiences are is learned from the first token that is for them.
+        let own = self.own.load_full();
+        let reviewed = self.reviewed(token, None).await?;
+        let learned = reviewed.as_ref().map(|(_, audiences)| audiences.clone()).filter(|it| !it.is_empty());
+        if let Some(audiences) = learned.or_else(|| own.map(|it| it.0.clone())) {
+            self.own.store(Some(Arc::new((audiences, Instant::now()))));
+        }
+        Ok(reviewed.map(|(user, _)| user))
     }
 
     /// The holder of a token that is for one of these audiences, or else for the API server, and for which it is.

@@ -21,6 +21,8 @@ use crate::kubernetes::backoff::random;
 const MAX_TOKENS: u64 = 20_000;
 /// How long a refusal counts.
 const REFUSED: Duration = Duration::from_secs(2);
+/// How long somebody is not counted among strangers after a token was found good.
+const FAMILIAR: Duration = Duration::from_mins(5);
 
 /// How tokens are looked at.
 #[derive(Debug, Clone)]
@@ -57,6 +59,8 @@ pub struct Tokens {
     /// With which tokens are hashed: whoever sees the hashes cannot try out tokens.
     key: [u8; 32],
     known: Cache<[u8; 32], Known>,
+    /// Tokens that were good lately. Whether they still are is not said.
+    familiar: moka::sync::Cache<[u8; 32], ()>,
 }
 
 /// What is known counts for as long as it says itself.
@@ -78,7 +82,8 @@ impl Tokens {
         key: [u8; 32],
     ) -> Self {
         let known = Cache::builder().max_capacity(MAX_TOKENS).expire_after(AsLongAsItSays).build();
-        Self { issuers, reviewer, settings, limits: Limits::default(), audit, key, known }
+        let familiar = moka::sync::Cache::builder().max_capacity(MAX_TOKENS).time_to_live(FAMILIAR).build();
+        Self { issuers, reviewer, settings, limits: Limits::default(), audit, key, known, familiar }
     }
 
     /// Who holds a token. Those who present the same one at the same time wait for one answer.
@@ -90,7 +95,7 @@ impl Tokens {
         let known = match self.known.get(&hash).await {
             Some(known) => known,
             // Boxed, so that those who are known need not move about all that it takes to be.
-            None => Box::pin(self.known.try_get_with(hash, self.find_out(token, from)))
+            None => Box::pin(self.known.try_get_with(hash, self.find_out(token, hash, from)))
                 .await
                 .map_err(Arc::unwrap_or_clone)?,
         };
@@ -100,7 +105,7 @@ impl Tokens {
         })
     }
 
-    async fn find_out(&self, token: &str, from: IpAddr) -> Result<Known, AccessError> {
+    async fn find_out(&self, token: &str, hash: [u8; 32], from: IpAddr) -> Result<Known, AccessError> {
         let verified = match self.issuers.check(token).await {
             Ok(verified) => verified,
             Err(JwtError::Refused(why)) => return Ok(self.refused(&why.to_string())),
@@ -114,14 +119,23 @@ impl Tokens {
             Some(Verified { audiences, expires, .. }) => {
                 let is_ours = audiences.iter().any(|it| **it == *self.settings.audience);
                 match (is_ours, self.settings.is_strict) {
-                    (true, _) => self.review(token, &[self.ours()], Some(expires)).await,
-                    (false, false) => self.review(token, &[Audience::Server], Some(expires)).await,
+                    (true, _) => self.review(token, &self.ours(), Some(expires)).await,
+                    (false, false) => self.review(token, &Audience::Server, Some(expires)).await,
                     (false, true) => Ok(self.refused("the token is for somebody else")),
                 }
             }
-            None if !self.limits.allow(from) => Err(AccessError::TooManyTokens),
-            None if self.settings.is_strict => self.review(token, &[self.ours()], None).await,
-            None => self.review(token, &[self.ours(), Audience::Server], None).await,
+            // A stranger at the same address must not keep out those who come all the time.
+            None if !self.familiar.contains_key(&hash) && !self.limits.allow(from) => Err(AccessError::TooManyTokens),
+            None => {
+                let either = Audience::Either(self.settings.audience.clone());
+                let known =
+                    self.review(token, &if self.settings.is_strict { self.ours() } else { either }, None).await?;
+                match &known.holder {
+                    Ok(_) => self.familiar.insert(hash, ()),
+                    Err(_) => self.familiar.invalidate(&hash),
+                }
+                Ok(known)
+            }
         }
     }
 
@@ -129,20 +143,18 @@ impl Tokens {
         Audience::Ours(self.settings.audience.clone())
     }
 
-    /// Asks the API server, for one audience after the other.
+    /// Asks the API server.
     async fn review(
         &self,
         token: &str,
-        audiences: &[Audience],
+        audience: &Audience,
         expires: Option<SystemTime>,
     ) -> Result<Known, AccessError> {
-        for audience in audiences {
-            if let Some(user) = self.reviewer.holder(token, audience).await? {
-                let holder = Holder { user: Arc::new(user), authenticator: Authenticator::TokenReview };
-                return Ok(self.accepted(holder, expires));
-            }
-        }
-        Ok(self.refused("the API server does not accept the token"))
+        let Some(user) = self.reviewer.holder(token, audience).await? else {
+            return Ok(self.refused("the API server does not accept the token"));
+        };
+        let holder = Holder { user: Arc::new(user), authenticator: Authenticator::TokenReview };
+        Ok(self.accepted(holder, expires))
     }
 
     /// Counts a little shorter each time, so that tokens that came together are not looked at again together.
