@@ -2,14 +2,16 @@
 //!
 //! What must stay true: a question that is not answered is a failure, and neither a no nor a yes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
+};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::hedge::{PATIENCE, hedged};
@@ -28,6 +30,8 @@ const AT_ONCE: usize = 16;
 
 /// What the API server said of its own audiences is looked at again after so long, when a token is not for them.
 const LEARN_AGAIN: Duration = Duration::from_secs(10);
+/// So much of a token is as good as all of it, in bytes.
+const PIECE: usize = 20;
 
 /// For whom a token has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,8 +126,8 @@ impl Reviewer {
         };
         let _turn = turn(&self.token_turns).await?;
         self.counts.tokens.fetch_add(1, Ordering::Relaxed);
-        let review = self.counted(hedged(ask).await)?;
-        Ok(review.status.and_then(|status| holder(status, audiences)))
+        let review = self.counted(hedged(ask).await).map_err(|failure| without(token, failure))?;
+        Ok(holder(review.status.ok_or_else(unanswered)?, audiences))
     }
 
     /// Whether somebody may do something.
@@ -135,8 +139,7 @@ impl Reviewer {
         let _turn = turn(&self.access_turns).await?;
         self.counts.rights.fetch_add(1, Ordering::Relaxed);
         let answer = self.counted(hedged(|| self.server.create(ACCESS_REVIEWS, &review)).await)?;
-        let status = answer.status.ok_or_else(|| Failure::Garbled("a review without an answer".into()))?;
-        Ok(status.allowed && status.denied != Some(true))
+        allowed(answer.status.ok_or_else(unanswered)?)
     }
 
     fn counted<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
@@ -150,6 +153,32 @@ async fn turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
         Ok(Ok(turn)) => Ok(turn),
         Ok(Err(_)) | Err(_) => Err(Failure::Unreachable("too many reviews are under way".into())),
     }
+}
+
+fn unanswered() -> Failure {
+    Failure::Garbled("a review without an answer".into())
+}
+
+/// What is decided. Where nobody allows something, but not all who decide could be asked, that is no answer.
+fn allowed(status: SubjectAccessReviewStatus) -> Result<bool, Failure> {
+    match (status.allowed, status.denied == Some(true), status.evaluation_error.filter(|it| !it.is_empty())) {
+        (true, true, _) => Err(Failure::Garbled("a right is both allowed and denied".into())),
+        (false, false, Some(error)) => {
+            Err(Failure::Busy { status: 200, words: format!("it could not decide: {error}"), retry_after: None })
+        }
+        (is_allowed, ..) => Ok(is_allowed),
+    }
+}
+
+/// A failure without the token: its words are those of a server, which may repeat what it was sent.
+fn without(token: &str, failure: Failure) -> Failure {
+    let pieces: HashSet<_> = token.as_bytes().windows(PIECE.min(token.len().max(1))).collect();
+    let words = failure.to_string();
+    let tells = |size: usize| words.as_bytes().windows(size).any(|it| pieces.contains(it));
+    if pieces.iter().next().is_some_and(|it| tells(it.len())) {
+        return Failure::Garbled("the answer repeats what was asked".into());
+    }
+    failure
 }
 
 /// Who is said to hold a token, and for which audiences it is. A review that does not speak of audiences has only looked
@@ -247,5 +276,34 @@ mod tests {
         assert_eq!(ask(None, None), about(json!({})));
         assert_eq!(ask(Some("shop"), None), about(json!({"namespace": "shop"})));
         assert_eq!(ask(Some("shop"), Some("one")), about(json!({"namespace": "shop", "name": "one"})));
+    }
+    #[test]
+    fn what_could_not_be_decided_is_neither_a_no_nor_a_yes() {
+        let check = |status: Value, expected: Option<bool>| {
+            let found = allowed(serde_json::from_value(status.clone()).unwrap());
+            assert_eq!(found.ok(), expected, "{status}");
+        };
+        check(json!({"allowed": true}), Some(true));
+        check(json!({"allowed": false}), Some(false));
+        check(json!({"allowed": false, "denied": true}), Some(false));
+        check(json!({"allowed": true, "denied": true}), None);
+        // One who decides may allow what another one could not be asked about.
+        check(json!({"allowed": true, "evaluationError": "no answer"}), Some(true));
+        check(json!({"allowed": false, "evaluationError": "no answer"}), None);
+        check(json!({"allowed": false, "evaluationError": ""}), Some(false));
+        check(json!({"allowed": false, "denied": true, "evaluationError": "no answer"}), Some(false));
+    }
+
+    #[test]
+    fn failures_do_not_tell_tokens() {
+        let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJhIn0.c2lnbmF0dXJl";
+        let repeats = Failure::Garbled("the answer repeats what was asked".into());
+        for words in [format!("what is {token}?"), format!("cut: {}", &token[7..27]), token[40..].to_owned()] {
+            assert_eq!(without(token, Failure::Garbled(words)), repeats);
+        }
+        assert_eq!(without("short", Failure::Refused("a short one".into())), repeats);
+        let others = Failure::Refused(format!("not {}", &token[7..26]));
+        assert_eq!(without(token, others.clone()), others);
+        assert_eq!(without("", others.clone()), others);
     }
 }
