@@ -1,5 +1,7 @@
 //! Callers of the service, with rights in a cluster.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
@@ -20,6 +22,12 @@ pub fn rule(verbs: &[&str], group: &str, resource: &str, names: &[&str]) -> Valu
 /// A service account as a subject.
 pub fn service_account(namespace: &str, name: &str) -> Value {
     json!({"kind": "ServiceAccount", "namespace": namespace, "name": name})
+}
+
+/// A pod of the service account of the same name.
+pub fn pod(namespace: &str, name: &str) -> Value {
+    let spec = json!({"serviceAccountName": name, "containers": [{"name": "a", "image": "example.com/a"}]});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name}, "spec": spec})
 }
 
 pub fn group(name: &str) -> Value {
@@ -64,4 +72,47 @@ impl Cluster {
     pub async fn caller_token(&self, namespace: &str, name: &str) -> String {
         self.token_for(namespace, name, &[AUDIENCE]).await
     }
+
+    /// A token that counts as long as a pod, which is created and runs nowhere.
+    pub async fn bound_token(&self, namespace: &str, name: &str) -> String {
+        self.caller_token(namespace, name).await;
+        let pod = pod(namespace, name);
+        self.apply(&pod).await;
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+        let uid = self.ask("GET", &path, None).await.expect("the pod")["metadata"]["uid"].clone();
+        let bound = json!({"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid});
+        self.token_with(namespace, name, &json!({"audiences": [AUDIENCE], "boundObjectRef": bound})).await
+    }
+}
+
+/// A broker, of which there is something to see.
+pub fn broker(namespace: &str, name: &str) -> Value {
+    let metadata = json!({"namespace": namespace, "name": name});
+    json!({"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": metadata, "spec": {}})
+}
+
+/// Lets somebody list brokers.
+pub fn brokers() -> Value {
+    rule(&["list"], "eventing.knative.dev", "brokers", &[])
+}
+
+/// A token that says that it is signed with another key. It is not signed.
+pub fn with_key(token: &str, id: &str) -> String {
+    let (header, rest) = token.split_once('.').unwrap();
+    let mut header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+    header["kid"] = id.into();
+    format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header.to_string()))
+}
+
+/// A token with other claims, signed with a key as API servers keep it: PKCS#1 in PEM.
+pub fn signed(token: &str, key: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut parts = token.split('.');
+    let (header, claims) = (parts.next().unwrap(), parts.next().unwrap());
+    let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    change(&mut claims);
+    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let der = STANDARD.decode(key.lines().filter(|it| !it.starts_with('-')).collect::<String>()).unwrap();
+    let key = jsonwebtoken::EncodingKey::from_rsa_der(&der);
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, jsonwebtoken::Algorithm::RS256).unwrap();
+    format!("{message}.{signature}")
 }

@@ -192,6 +192,11 @@ impl Cluster {
 
     /// A token for certain audiences; without any, for the API server.
     pub async fn token_for(&self, namespace: &str, name: &str, audiences: &[&str]) -> String {
+        self.token_with(namespace, name, &json!({ "audiences": audiences })).await
+    }
+
+    /// A token as this `TokenRequest` asks for.
+    pub async fn token_with(&self, namespace: &str, name: &str, spec: &Value) -> String {
         self.apply(&json!({
             "apiVersion": "v1",
             "kind": "ServiceAccount",
@@ -199,7 +204,7 @@ impl Cluster {
         }))
         .await;
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-        let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": { "audiences": audiences } });
+        let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec });
         let answer = self.ask("POST", &path, Some(&request)).await.expect("a token");
         answer["status"]["token"].as_str().expect("a token").to_owned()
     }
@@ -251,6 +256,12 @@ impl Cluster {
             events[place] = line.into();
         }
         events
+    }
+
+    /// The private key that its tokens are signed with, in PEM. Only of a server of its own.
+    pub fn signing_key(&self) -> String {
+        let server = self.server.as_ref().expect("an external cluster keeps its key");
+        std::fs::read_to_string(server.signing_key()).unwrap()
     }
 
     fn own(&mut self) -> &mut Server {
@@ -359,7 +370,7 @@ pub async fn config(kubeconfig: &Path) -> Config {
 }
 
 /// Asks again until there is something, and fails when patience ends.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(answer) = ask().await {

@@ -7,9 +7,11 @@ pub mod events;
 pub mod generate;
 pub mod meshes;
 pub mod oracle;
+pub mod polling;
 pub mod process;
 pub mod proxy;
 pub mod roles;
+pub mod secrets;
 pub mod tls;
 
 use std::io::Write as _;

@@ -1,6 +1,6 @@
 //! The binary, run as a user runs it, and a plain HTTP client to ask it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -9,6 +9,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use eventmesh_catalog::api::dto::EventMesh;
+
+use super::polling::Caller;
+use super::secrets::Secrets;
 
 /// How long anything may take that should take no time. It is never waited for when things go well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,7 +34,7 @@ pub fn run(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
 }
 
-/// A running service. It ends with the test.
+/// A running service. It ends with the test, and has told no token until then.
 pub struct Service {
     child: Child,
     log: Arc<Mutex<String>>,
@@ -42,6 +45,7 @@ pub struct Service {
     pub admin: String,
     /// The made-up token, if there is one.
     pub token: String,
+    secrets: Secrets,
 }
 
 impl Service {
@@ -72,6 +76,8 @@ impl Service {
                 log.push('\n');
             }
         });
+        let (secrets, token) = (Secrets::of_kubeconfigs(arguments), after(&token, "Bearer "));
+        secrets.remember(&token);
         Self {
             child,
             log,
@@ -79,7 +85,8 @@ impl Service {
             address: after(&greeting, "://"),
             scheme: after(&greeting.replace("://", " "), "Serving "),
             admin: after(&greeting, "metrics at http://"),
-            token: after(&token, "Bearer "),
+            token,
+            secrets,
         }
     }
 
@@ -89,8 +96,17 @@ impl Service {
 
     /// Asks with another token than the made-up one.
     pub fn get_as(&self, token: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.secrets.remember(token);
         let authorization = format!("Bearer {token}");
-        get(&self.address, path, &[&[("Authorization", authorization.as_str())], headers].concat())
+        let answer = get(&self.address, path, &[&[("Authorization", authorization.as_str())], headers].concat());
+        answer.keeps(token);
+        answer
+    }
+
+    /// Somebody with a token who keeps the connection.
+    pub fn caller(&self, token: &str) -> Caller {
+        self.secrets.remember(token);
+        Caller::new(&self.address, token)
     }
 
     pub fn mesh(&self) -> EventMesh {
@@ -131,8 +147,18 @@ impl Drop for Service {
         if std::thread::panicking() {
             eprintln!("The log of the service:\n{}", self.log());
         }
+        // One that has ended tells nothing any more.
+        let told = matches!(self.child.try_wait(), Ok(None)).then(|| {
+            let told = ["/readyz?verbose", "/metrics"].map(|it| try_get(&self.admin, it, &[]));
+            told.into_iter().flatten().map(|it| it.body).collect::<String>()
+        });
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = self.logging.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            self.secrets.are_not_in("the log", &self.log());
+            self.secrets.are_not_in("what is told to those who run the service", &told.unwrap_or_default());
+        }
     }
 }
 
@@ -148,23 +174,36 @@ impl Answer {
         let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
         fields.find(|(it, _)| it.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
     }
+
+    /// It does not tell the token that was asked with.
+    pub fn keeps(&self, token: &str) {
+        if self.status >= 400 {
+            let secrets = Secrets::default();
+            secrets.remember(token);
+            secrets.are_not_in("an answer", &format!("{}\n{}", self.head, self.body));
+        }
+    }
 }
 
 /// A GET on a connection of its own.
 pub fn get(address: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n").unwrap();
+    try_get(address, path, headers).unwrap()
+}
+
+fn try_get(address: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n")?;
     for (name, value) in headers {
-        write!(stream, "{name}: {value}\r\n").unwrap();
+        write!(stream, "{name}: {value}\r\n")?;
     }
-    stream.write_all(b"\r\n").unwrap();
+    stream.write_all(b"\r\n")?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
+    stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.replace('\r', ""), body: body.into() }
+    Ok(Answer { status, head: head.replace('\r', ""), body: body.into() })
 }
 
 /// Asks again until there is something, and fails when patience ends.

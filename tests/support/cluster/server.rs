@@ -99,6 +99,10 @@ impl Server {
         self.data.join("etcd")
     }
 
+    pub fn signing_key(&self) -> PathBuf {
+        self.data.join("service-account.key")
+    }
+
     pub fn audit_log(&self) -> String {
         assert!(self.audit, "this server does not log its requests");
         std::fs::read_to_string(self.data.join("audit.log")).unwrap_or_default()

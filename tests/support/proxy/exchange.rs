@@ -10,7 +10,7 @@ use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response};
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -38,6 +38,9 @@ pub async fn answer(way: Arc<Way>, connection: u64, request: Request<Incoming>) 
                 answer = answer.header(RETRY_AFTER, seconds);
             }
             Ok(answer.body(whole(body.to_string())).unwrap())
+        }
+        Some(How::Redirect(elsewhere)) => {
+            Ok(Response::builder().status(302).header(LOCATION, elsewhere).body(whole("")).unwrap())
         }
         Some(How::Gone) => {
             let event = json!({ "type": "ERROR", "object": status(410) });

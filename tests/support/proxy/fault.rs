@@ -16,6 +16,8 @@ pub struct Fault {
     pub verb: Option<&'static str>,
     pub group: Option<String>,
     pub resource: Option<String>,
+    /// The whole path, of what is no resource.
+    pub path: Option<String>,
     /// How many requests it meets before it ends.
     pub times: Option<usize>,
     pub how: How,
@@ -34,6 +36,8 @@ pub enum How {
     Cut { after: usize },
     /// An answer of the server that it does not give.
     Status { code: u16, retry_after: Option<u64>, body: Option<Value> },
+    /// The answer is elsewhere.
+    Redirect(String),
     /// A watch is answered that its start is too long ago, as the server does that: in the stream.
     Gone,
     /// Each line of a watch, without its end, becomes these lines; running watches included.
@@ -58,14 +62,14 @@ impl How {
 
     /// Can it happen to an answer that has begun?
     pub(super) fn is_for_running(&self) -> bool {
-        !matches!(self, Self::Status { .. } | Self::Gone | Self::Body(_))
+        !matches!(self, Self::Status { .. } | Self::Redirect(_) | Self::Gone | Self::Body(_))
     }
 }
 
 impl Fault {
     /// For all requests, until it is healed.
     pub fn new(how: How) -> Self {
-        Self { verb: None, group: None, resource: None, times: None, how }
+        Self { verb: None, group: None, resource: None, path: None, times: None, how }
     }
 
     pub fn verb(self, verb: &'static str) -> Self {
@@ -80,6 +84,10 @@ impl Fault {
         Self { resource: Some(resource.into()), ..self }
     }
 
+    pub fn path(self, path: &str) -> Self {
+        Self { path: Some(path.into()), ..self }
+    }
+
     pub fn times(self, times: usize) -> Self {
         assert!(times > 0, "a fault that never happens");
         Self { times: Some(times), ..self }
@@ -87,7 +95,7 @@ impl Fault {
 
     /// Does it mean everything, connections that ask nothing included?
     pub(super) fn is_for_all(&self) -> bool {
-        self.verb.is_none() && self.group.is_none() && self.resource.is_none()
+        self.verb.is_none() && self.group.is_none() && self.resource.is_none() && self.path.is_none()
     }
 
     pub(super) fn is_for(&self, seen: &Seen) -> bool {
@@ -100,5 +108,6 @@ impl Fault {
         fits && self.verb.is_none_or(|it| it == seen.verb)
             && self.group.as_ref().is_none_or(|it| *it == seen.group)
             && self.resource.as_ref().is_none_or(|it| *it == seen.resource)
+            && self.path.as_ref().is_none_or(|it| *it == seen.path)
     }
 }

@@ -1,0 +1,158 @@
+//! Callers who keep their connection, and those who ask all the time.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::Request;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, HOST};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::process::Answer;
+
+const MESH: &str = "/v1/getEventMesh";
+
+/// Somebody with a token and a connection.
+pub struct Caller {
+    address: String,
+    token: String,
+    connection: Option<SendRequest<Empty<Bytes>>>,
+}
+
+impl Caller {
+    pub fn new(address: &str, token: &str) -> Self {
+        Self { address: address.into(), token: token.into(), connection: None }
+    }
+
+    /// Asks for the mesh.
+    pub async fn mesh(&mut self) -> Answer {
+        self.ask(MESH).await
+    }
+
+    pub async fn ask(&mut self, path: &str) -> Answer {
+        let answer = match self.try_ask(path).await {
+            Ok(answer) => answer,
+            // A connection at rest may have been closed.
+            Err(_) => {
+                self.connection = None;
+                self.try_ask(path).await.expect("an answer")
+            }
+        };
+        answer.keeps(&self.token);
+        answer
+    }
+
+    async fn try_ask(&mut self, path: &str) -> Result<Answer, hyper::Error> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => {
+                let stream = TcpStream::connect(&self.address).await.expect("a connection");
+                let _ = stream.set_nodelay(true);
+                let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+                tokio::spawn(connection);
+                none.insert(sender)
+            }
+        };
+        connection.ready().await?;
+        let request = Request::get(path).header(HOST, &self.address);
+        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token)).body(Empty::new()).unwrap();
+        let (parts, body) = connection.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let mut head = String::new();
+        for (name, value) in &parts.headers {
+            let _ = writeln!(head, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+        }
+        Ok(Answer { status: parts.status.as_u16(), head, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+}
+
+/// What somebody is answered, in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sees {
+    /// There are brokers.
+    Brokers,
+    Nothing,
+    /// The token is not accepted.
+    Refused,
+    /// Any other answer.
+    Other(u16),
+}
+
+impl From<&Answer> for Sees {
+    fn from(answer: &Answer) -> Self {
+        match answer.status {
+            200 => {
+                let mesh: Value = serde_json::from_str(&answer.body).expect("JSON");
+                if mesh["brokers"] == Value::Array(vec![]) { Self::Nothing } else { Self::Brokers }
+            }
+            401 => Self::Refused,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// Asks for the mesh all the time, until it is dropped.
+pub struct Poller {
+    seen: Arc<Mutex<Vec<(Instant, Sees)>>>,
+    task: JoinHandle<()>,
+}
+
+impl Poller {
+    /// With so long a rest between an answer and the next question.
+    pub fn start(mut caller: Caller, rest: Duration) -> Self {
+        let seen = Arc::<Mutex<Vec<_>>>::default();
+        let told = seen.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let answer = caller.mesh().await;
+                told.lock().unwrap().push((Instant::now(), Sees::from(&answer)));
+                tokio::time::sleep(rest).await;
+            }
+        });
+        Self { seen, task }
+    }
+
+    /// What was answered last, and how often that came without a break.
+    pub fn latest(&self) -> Option<(Sees, usize)> {
+        assert!(!self.task.is_finished(), "the poller goes on");
+        let seen = self.seen.lock().unwrap();
+        let (_, latest) = *seen.last()?;
+        Some((latest, seen.iter().rev().take_while(|(_, it)| *it == latest).count()))
+    }
+
+    /// All that was ever answered, each once.
+    pub fn all(&self) -> Vec<Sees> {
+        let mut all = vec![];
+        for (_, sees) in self.seen.lock().unwrap().iter() {
+            if !all.contains(sees) {
+                all.push(*sees);
+            }
+        }
+        all
+    }
+
+    /// How long after a moment the answer became this one, and stayed so; before, it was what it had been.
+    pub fn changed(&self, since: Instant, now: Sees) -> Duration {
+        let seen = self.seen.lock().unwrap();
+        let first = seen.iter().position(|(at, sees)| *at >= since && *sees == now).expect("a change");
+        let (before, after) = seen.split_at(first);
+        let after: Vec<_> = after.iter().filter(|(_, it)| *it != now).collect();
+        assert!(after.is_empty(), "once it is {now:?}, it stays so: {after:?}");
+        let was = before.last().map(|(_, it)| *it);
+        let between: Vec<_> = before.iter().filter(|(at, it)| *at >= since && Some(*it) != was).collect();
+        assert!(between.is_empty() && !matches!(was, Some(Sees::Other(_))), "it changes at once: {between:?}, {was:?}");
+        seen[first].0 - since
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
