@@ -6,7 +6,7 @@ CARGO_FUZZ_VERSION := 0.13
 NIGHTLY := nightly
 FUZZ_SECONDS := 60
 
-.PHONY: run test check bench bench-cluster openapi properties fuzz
+.PHONY: run test check bench bench-cluster openapi properties revocation fuzz
 
 run:
 	cargo run --quiet -- serve --manifests config/samples/shop --dev-token
@@ -42,3 +42,6 @@ fuzz:
 		mkdir -p fuzz/corpus/$$target; \
 		cargo +$(NIGHTLY) fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; \
 	done
+
+revocation:
+	EVENTMESH_TEST_IDENTITIES=100 cargo test --test access -- revocation --nocapture --test-threads 1

@@ -1,5 +1,13 @@
 //! Who may see what: the binary at a real API server, asked by callers with real tokens and real roles.
 
+#[path = "access/outage.rs"]
+mod outage;
+#[path = "access/polls.rs"]
+mod polls;
+#[path = "access/rbac.rs"]
+mod rbac;
+#[path = "access/revocation.rs"]
+mod revocation;
 #[path = "access/stories.rs"]
 mod stories;
 mod support;
@@ -11,6 +19,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::cluster::Cluster;
 use support::process::Service;
+use support::proxy::Proxy;
 
 const MESH: &str = "/v1/getEventMesh";
 /// How long anything may take that should take no time.
@@ -33,6 +42,13 @@ fn serve(kubeconfig: &Path, more: &[&str]) -> Service {
     Service::start(&[&["--kubeconfig", kubeconfig.to_str().unwrap()], more].concat())
 }
 
+/// How many tokens and how many rights the API server was asked about.
+fn reviews(proxy: &Proxy) -> (usize, usize) {
+    let seen = proxy.requests();
+    let count = |of: &str| seen.iter().filter(|it| it.resource == of).count();
+    (count("tokenreviews"), count("subjectaccessreviews"))
+}
+
 /// The answer to a caller, as soon as it is the one that is waited for.
 async fn answered(service: &Service, token: &str, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
     let began = Instant::now();
@@ -45,5 +61,37 @@ async fn answered(service: &Service, token: &str, what: &str, is_it: impl Fn(&Va
         let readiness = || service.admin("/readyz?verbose").body;
         assert!(began.elapsed() < PATIENCE, "{what} is not answered, but {}\n{}", answer.body, readiness());
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// How long each of many took.
+struct Times {
+    what: String,
+    sorted: Vec<Duration>,
+}
+
+impl Times {
+    /// Tells them: what runs on a busy machine is told from what is wrong by looking.
+    fn of(what: &str, mut times: Vec<Duration>) -> Self {
+        times.sort();
+        let times = Self { what: what.into(), sorted: times };
+        let [p50, p99] = [50, 99].map(|it| times.percentile(it));
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let (count, max, load) = (times.sorted.len(), times.max(), load.split(' ').next().unwrap_or_default());
+        println!("{what}: {count} callers, P50 {p50:.2?}, P99 {p99:.2?}, max {max:.2?} (load {load})");
+        times
+    }
+
+    fn percentile(&self, percent: usize) -> Duration {
+        let place = (self.sorted.len() * percent).div_ceil(100);
+        self.sorted[place.max(1) - 1]
+    }
+
+    fn max(&self) -> Duration {
+        *self.sorted.last().expect("a time")
+    }
+
+    fn within(&self, limit: Duration) {
+        assert!(self.max() <= limit, "{} took {:?}", self.what, self.max());
     }
 }
