@@ -1,10 +1,12 @@
-//! What live clusters take: how long a start is beside reading the same raw, how much memory it holds, and how soon a
-//! write is in the answers. `cargo bench --bench cluster [-- S|L]`.
+//! What live clusters take: how long a start is beside reading the same raw, how much memory it holds, how soon a
+//! write is in the answers, and how long somebody waits who was never there before. `cargo bench --bench cluster [-- S|L]`.
 //!
 //! On a real API server (see CONTRIBUTING.md), with the real binary. L is 100,000 objects, which take some minutes to
 //! write. A cluster of `EVENTMESH_TEST_KUBECONFIG` that holds the mesh already is measured as it is, and that once: name
 //! its size.
 
+#[path = "cluster/access.rs"]
+mod access;
 #[path = "cluster/freshness.rs"]
 mod freshness;
 #[path = "cluster/http.rs"]
@@ -68,6 +70,7 @@ fn main() {
         let api = runtime.block_on(Api::of(&cluster));
         runtime.block_on(load(&cluster, &api, case, &knative));
         case.measure(&cluster, &api, &mut table);
+        runtime.block_on(access::measure(&cluster, case, &mut table));
     }
     table.print();
 }
