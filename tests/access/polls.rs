@@ -14,7 +14,7 @@ use super::support::proxy::Proxy;
 use super::{empty_cluster, reviews, serve};
 
 const HOME: &str = "callers";
-/// One of the token reviews that are made anyway, to learn for whom tokens of the API server are.
+/// Reviews that are made besides, to learn for whom tokens of the API server are.
 const LEARNED: usize = 2;
 
 struct World {

@@ -36,14 +36,13 @@ impl Caller {
     }
 
     pub async fn ask(&mut self, path: &str) -> Answer {
-        let answer = match self.try_ask(path).await {
-            Ok(answer) => answer,
+        let mut answer = self.try_ask(path).await;
+        if answer.is_err() {
             // A connection at rest may have been closed.
-            Err(_) => {
-                self.connection = None;
-                self.try_ask(path).await.expect("an answer")
-            }
-        };
+            self.connection = None;
+            answer = self.try_ask(path).await;
+        }
+        let answer = answer.expect("an answer");
         answer.keeps(&self.token);
         answer
     }

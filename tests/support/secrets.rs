@@ -19,7 +19,7 @@ impl Secrets {
         for file in arguments.windows(2).filter(|it| it[0] == "--kubeconfig").map(|it| it[1]) {
             // The type hides them, except where it is written.
             let content = Kubeconfig::read_from(file).ok().and_then(|it| serde_json::to_value(it).ok());
-            for user in content.iter().flat_map(|it| it["users"].as_array()).flatten() {
+            for user in content.iter().filter_map(|it| it["users"].as_array()).flatten() {
                 secrets.remember(user["user"]["token"].as_str().unwrap_or_default());
             }
         }
