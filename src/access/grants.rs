@@ -14,11 +14,14 @@ use crate::kubernetes::failure::Failure;
 use crate::mesh::{Grant, Snapshot};
 
 /// How many users are known at the most.
-const MAX_USERS: u64 = 10_000;
+const MAX_USERS: u64 = 2_000;
 /// How long a user who does not ask is known.
 const MAX_IDLE: Duration = Duration::from_mins(2);
 /// How many questions about one user are asked at a time.
 const AT_A_TIME: usize = 16;
+
+/// How long to wait before asking again where nothing may be kept: those who come meanwhile share what is asked then.
+const REST: Duration = Duration::from_millis(250);
 
 /// The grants of users.
 pub struct Grants {
@@ -53,7 +56,11 @@ impl Grants {
         let arrived = Instant::now();
         let known = self.users.get_with_by_ref(user, Arc::default);
         let mut known = known.lock().await;
-        let now = self.rbac.moment();
+        let mut now = self.rbac.moment();
+        if let Some(rest) = known.rest(now, arrived) {
+            tokio::time::sleep(rest).await;
+            now = self.rbac.moment();
+        }
         if !known.counts(now, arrived) {
             *known = Known { asked: Some((Instant::now(), now)), last: known.last.take(), ..Known::default() };
         }
@@ -94,6 +101,13 @@ impl Grants {
 }
 
 impl Known {
+    /// How long to wait before asking again what was asked a moment ago, since when nothing is known to have changed.
+    fn rest(&self, now: Moment, arrived: Instant) -> Option<Duration> {
+        let (asked, then) = self.asked?;
+        let is_repeated = then.epoch == now.epoch && !self.counts(now, arrived);
+        REST.checked_sub(asked.elapsed()).filter(|_| is_repeated)
+    }
+
     /// Whether it can be relied on by one who arrived at a certain time. What was asked for right after a change counts
     /// for those only who had been waiting when it was asked for.
     fn counts(&self, now: Moment, arrived: Instant) -> bool {

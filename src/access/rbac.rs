@@ -115,10 +115,14 @@ impl Rbac {
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, Failure> {
         let mut version = current_version(server, scope).await?;
-        // What happened before was not heard.
-        self.note_change();
+        let mut has_heard = false;
         loop {
             let mut watch = Watch::open(server, scope, &version, random()).await?;
+            if !has_heard {
+                // What happened before was not heard.
+                self.note_change();
+                has_heard = true;
+            }
             self.note_heard(plural);
             let opened = Instant::now();
             while let Some(event) = watch.next().await? {
