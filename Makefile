@@ -6,7 +6,7 @@ CARGO_FUZZ_VERSION := 0.13
 NIGHTLY := nightly
 FUZZ_SECONDS := 60
 
-.PHONY: run test check bench bench-cluster openapi properties revocation fuzz
+.PHONY: run test check bench bench-cluster openapi properties oracle revocation fuzz
 
 run:
 	cargo run --quiet -- serve --manifests config/samples/shop --dev-token
@@ -45,3 +45,7 @@ fuzz:
 
 revocation:
 	EVENTMESH_TEST_IDENTITIES=100 cargo test --test access -- revocation --nocapture --test-threads 1
+
+# A million decisions about who may see what, on a real API server.
+oracle:
+	EVENTMESH_ORACLE_DECISIONS=1000000 cargo test --test access oracle:: -- --nocapture

@@ -1,5 +1,9 @@
 //! Who may see what: the binary at a real API server, asked by callers with real tokens and real roles.
 
+#[path = "access/definition.rs"]
+mod definition;
+#[path = "access/oracle.rs"]
+mod oracle;
 #[path = "access/outage.rs"]
 mod outage;
 #[path = "access/polls.rs"]
@@ -11,6 +15,8 @@ mod revocation;
 #[path = "access/stories.rs"]
 mod stories;
 mod support;
+#[path = "access/world.rs"]
+mod world;
 
 use std::io::Write as _;
 use std::path::Path;

@@ -23,6 +23,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::{Value, json};
+use support::difference;
 use support::events::{self, Dice};
 use support::meshes::{self, Change, Mesh, State, mesh};
 use support::oracle;
@@ -53,20 +54,6 @@ fn index() -> Index {
     let mut index = Index::default();
     index.apply(upserts(known_definitions()), true);
     index
-}
-
-/// What two answers do not have in common.
-fn difference(expected: &dto::EventMesh, found: &dto::EventMesh) -> String {
-    let mut difference = String::new();
-    let [expected, found] = [expected, found].map(|it| serde_json::to_value(it).expect("an answer is JSON"));
-    for (list, items) in expected.as_object().expect("an object") {
-        let [expected, found] = [items, &found[list]].map(|it| it.as_array().expect("a list").clone());
-        let _ =
-            expected.iter().filter(|it| !found.contains(it)).try_for_each(|it| writeln!(difference, "expected {it}"));
-        let _ =
-            found.iter().filter(|it| !expected.contains(it)).try_for_each(|it| writeln!(difference, "found    {it}"));
-    }
-    if difference.is_empty() { "the order differs".into() } else { difference }
 }
 
 fn same_answers(expected: &dto::EventMesh, found: &dto::EventMesh) -> Result<(), String> {

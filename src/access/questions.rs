@@ -3,6 +3,9 @@
 //!
 //! What must stay true: a grant has nothing in it that was not answered with yes for just that.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 

@@ -62,16 +62,17 @@ func main() {
 	data := flag.String("data", "", "folder of all that is kept")
 	port := flag.Int("port", 0, "port of the API server; 0 takes a free one")
 	audit := flag.Bool("audit", false, "write audit.log")
+	users := flag.String("users", "", "further lines of the file of tokens")
 	flag.Parse()
 	if *data == "" {
 		log.Fatal("--data is needed")
 	}
-	if err := run(*data, *port, *audit); err != nil {
+	if err := run(*data, *port, *audit, *users); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(data string, port int, audit bool) error {
+func run(data string, port int, audit bool, users string) error {
 	data, err := filepath.Abs(data)
 	if err != nil {
 		return err
@@ -89,7 +90,7 @@ func run(data string, port int, audit bool) error {
 		return err
 	}
 	files := map[string]string{
-		"tokens.csv":        token + ",admin,admin,system:masters\n",
+		"tokens.csv":        token + ",admin,admin,system:masters\n" + users,
 		"audit-policy.yaml": auditPolicy,
 		"kubeconfig":        fmt.Sprintf(kubeconfig, port, in("certs/apiserver.crt"), token),
 	}

@@ -10,6 +10,30 @@ use super::cluster::Cluster;
 pub const AUDIENCE: &str = "eventmesh-catalog";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
+/// Somebody who is in groups, and whom the API server knows by a token that never ends.
+pub struct StaticUser {
+    pub token: String,
+    pub name: String,
+    pub uid: String,
+    pub groups: Vec<String>,
+}
+
+/// Each in one of three groups and one of four others.
+pub fn static_users() -> impl Iterator<Item = StaticUser> {
+    (0..12).map(|n| StaticUser {
+        token: format!("caller-{n}-token"),
+        name: format!("caller-{n}"),
+        uid: format!("uid-{n}"),
+        groups: vec![format!("team-{}", n % 3), format!("guild-{}", n % 4)],
+    })
+}
+
+/// The lines that make them known to an API server.
+pub fn users() -> String {
+    let line = |it: StaticUser| format!("{},{},{},\"{}\"\n", it.token, it.name, it.uid, it.groups.join(","));
+    static_users().map(line).collect()
+}
+
 /// A rule of a role.
 pub fn rule(verbs: &[&str], group: &str, resource: &str, names: &[&str]) -> Value {
     let mut rule = json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});

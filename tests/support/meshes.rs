@@ -502,7 +502,7 @@ fn crd(
 // Ways from conduit to conduit.
 
 /// An object of a world of mostly one namespace and one type of events: many ways lead from sources to conduits.
-fn pipe() -> BoxedStrategy<Value> {
+pub fn pipe() -> BoxedStrategy<Value> {
     const CONDUITS: &[ApiKind] = &[BROKER, BROKER, IN_MEMORY, CHANNEL, RELAY];
     let to = |kinds: &'static [ApiKind]| {
         (select(kinds), select(&NAMES[..]))

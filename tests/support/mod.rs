@@ -14,6 +14,7 @@ pub mod roles;
 pub mod secrets;
 pub mod tls;
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -66,6 +67,20 @@ pub fn snapshot(resources: impl IntoIterator<Item = Arc<Resource>>) -> Arc<Snaps
 /// The answer for a grant.
 pub fn answer(snapshot: &Snapshot, grant: &Grant) -> EventMesh {
     snapshot.view(grant, &Selection::default()).into()
+}
+
+/// What two answers do not have in common.
+pub fn difference(expected: &EventMesh, found: &EventMesh) -> String {
+    let mut difference = String::new();
+    let [expected, found] = [expected, found].map(|it| serde_json::to_value(it).expect("an answer is JSON"));
+    for (list, items) in expected.as_object().expect("an object") {
+        let [expected, found] = [items, &found[list]].map(|it| it.as_array().expect("a list").clone());
+        let _ =
+            expected.iter().filter(|it| !found.contains(it)).try_for_each(|it| writeln!(difference, "expected {it}"));
+        let _ =
+            found.iter().filter(|it| !expected.contains(it)).try_for_each(|it| writeln!(difference, "found    {it}"));
+    }
+    if difference.is_empty() { "the order differs".into() } else { difference }
 }
 
 /// The folders below a folder of `tests`, sorted.

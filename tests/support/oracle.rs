@@ -1,9 +1,10 @@
 //! The answer by definition: sections 1 to 6 of `semantics.md` read aloud over a list of objects.
 //!
-//! No graph, no index, no sharing: loops over all objects, again and again. What it takes for granted is how one object
-//! is read and what a filter says of a declaration; those have tests of their own.
+//! No graph, no index, no sharing: loops over all objects, again and again, but for what are conduits, which is found
+//! out once. What it takes for granted is how one object is read and what a filter says of a declaration; those have
+//! tests of their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use eventmesh_catalog::api::dto;
@@ -18,16 +19,33 @@ pub fn answer(resources: &[Arc<Resource>], grant: &Grant) -> dto::EventMesh {
     let counts_as_seen = |it: &&Resource| it.definition().is_some() || grant.sees(&it.key);
     let seen: Vec<_> = resources().filter(counts_as_seen).collect();
     let subscribers = resources().filter(|it| grant.sees_subscriber(&it.key)).collect();
-    World { seen, subscribers }.answer()
+    World::new(seen, subscribers).answer()
+}
+
+/// The answer of what somebody has listed, and of what the same one has only got, which is seen as subscribers.
+pub fn answer_of(listed: &[Arc<Resource>], gotten: &[Arc<Resource>]) -> dto::EventMesh {
+    let seen = listed.iter().map(|it| &**it).collect();
+    let subscribers = listed.iter().chain(gotten).map(|it| &**it).collect();
+    World::new(seen, subscribers).answer()
 }
 
 struct World<'a> {
     seen: Vec<&'a Resource>,
     /// Those seen, and those seen as subscribers only.
     subscribers: Vec<&'a Resource>,
+    /// The conduits, each with all those that are one with it (1.6).
+    conduits: BTreeMap<&'a ObjectRef, BTreeSet<&'a ObjectRef>>,
 }
 
 impl<'a> World<'a> {
+    fn new(seen: Vec<&'a Resource>, subscribers: Vec<&'a Resource>) -> Self {
+        let mut world = World { seen, subscribers, conduits: BTreeMap::new() };
+        let keys = || world.seen.iter().map(|it| &*it.key);
+        world.conduits = keys().filter(|it| world.is_conduit_kind(&it.of)).map(|it| (it, BTreeSet::new())).collect();
+        world.conduits = world.conduits.keys().map(|it| (*it, world.one_with(it))).collect();
+        world
+    }
+
     /// Section 3.
     fn answer(&self) -> dto::EventMesh {
         let mut all = self.seen.clone();
@@ -155,7 +173,7 @@ impl<'a> World<'a> {
 
     /// 6.3
     fn reachable(&self, sink: &ObjectRef, event_type: &EventType) -> BTreeSet<&'a ObjectRef> {
-        let conduits: Vec<_> = self.seen.iter().map(|it| &*it.key).filter(|it| self.is_conduit(it)).collect();
+        let conduits: Vec<_> = self.conduits.keys().copied().collect();
         let mut reached: BTreeSet<_> = conduits.iter().copied().filter(|it| *it == sink).collect();
         loop {
             let next = |conduit: &&&ObjectRef| reached.iter().any(|from| self.leads(from, conduit, event_type));
@@ -209,24 +227,23 @@ impl<'a> World<'a> {
 
     /// 1.6
     fn is_conduit(&self, key: &ObjectRef) -> bool {
-        self.find(key).is_some() && self.is_conduit_kind(&key.of)
+        self.conduits.contains_key(key)
     }
 
     /// 1.6
     fn are_one_conduit(&self, one: &ObjectRef, other: &ObjectRef) -> bool {
-        if !self.is_conduit(one) || !self.is_conduit(other) {
-            return false;
-        }
-        let mut same = vec![one];
+        self.conduits.get(one).is_some_and(|same| same.contains(other))
+    }
+
+    /// 1.6
+    fn one_with(&self, conduit: &'a ObjectRef) -> BTreeSet<&'a ObjectRef> {
+        let mut same = BTreeSet::from([conduit]);
         loop {
             let joins = |it: &&ObjectRef| {
                 !same.contains(it) && same.iter().any(|one| self.is_behind(it, one) || self.is_behind(one, it))
             };
-            let joining = self.seen.iter().map(|it| &*it.key).find(joins);
-            match joining {
-                Some(joining) => same.push(joining),
-                None => return same.contains(&other),
-            }
+            let Some(joining) = self.conduits.keys().copied().find(joins) else { return same };
+            same.insert(joining);
         }
     }
 

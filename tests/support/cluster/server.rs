@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::{ADMIN, PATIENCE, client, pause};
+use crate::support::callers::users;
 
 /// The version of Kubernetes that `tests/kube-apiserver/go.mod` names.
 const VERSION: (&str, &str, &str) = ("v1.36.3", "1", "36");
@@ -168,7 +169,7 @@ impl Server {
 
     fn run_built(&self, program: &Path) -> Child {
         let mut command = Command::new(program);
-        command.arg("--data").arg(&self.data).arg(format!("--port={}", self.port));
+        command.arg("--data").arg(&self.data).arg(format!("--port={}", self.port)).arg(format!("--users={}", users()));
         if self.audit {
             command.arg("--audit");
         }
@@ -198,7 +199,7 @@ impl Server {
             let made = Command::new("openssl").arg("genrsa").arg("-out").arg(&key).arg("2048").output();
             assert!(made.is_ok_and(|it| it.status.success()), "with KUBEBUILDER_ASSETS, `openssl genrsa` has to run");
         }
-        std::fs::write(at("tokens.csv"), format!("{ADMIN},admin,admin,system:masters\n")).unwrap();
+        std::fs::write(at("tokens.csv"), format!("{ADMIN},admin,admin,system:masters\n{}", users())).unwrap();
         let kubeconfig = serde_json::json!({
             "apiVersion": "v1",
             "kind": "Config",
