@@ -9,7 +9,6 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
 
 use eventmesh_catalog::api::dto;
 use eventmesh_catalog::cesql::Verdict;
@@ -21,29 +20,12 @@ use eventmesh_catalog::mesh::{Grant, Inventory, Key, MeshGraph, Resource, Select
 use eventmesh_catalog::origins::kubernetes::kinds::known_definitions;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::{Value, json};
 use support::difference;
 use support::events::{self, Dice};
 use support::meshes::{self, Change, Mesh, State, mesh};
 use support::oracle;
-
-/// Tries a property on so many cases. One that fails is made small and shown.
-fn check<S: Strategy>(name: &str, cases: u32, strategy: S, property: impl Fn(S::Value) -> Result<(), String>) {
-    let number = |name| std::env::var(name).ok().map(|it: String| it.parse::<u32>().expect("a number"));
-    let cases = cases * number("EVENTMESH_PROPERTY_CASES").unwrap_or(1);
-    let mut seed = [0; 32];
-    seed[..4].copy_from_slice(&number("EVENTMESH_PROPERTY_SEED").unwrap_or(0).to_le_bytes());
-    let config =
-        ProptestConfig { cases, failure_persistence: None, max_shrink_time: 30_000, ..ProptestConfig::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    let start = Instant::now();
-    let outcome = runner.run(&strategy, |case| property(case).map_err(TestCaseError::fail));
-    println!("{name}: {cases} cases in {:.1?}", start.elapsed());
-    if let Err(failure) = outcome {
-        panic!("{failure}");
-    }
-}
+use support::property::check;
 
 fn upserts(resources: impl IntoIterator<Item = Arc<Resource>>) -> impl Iterator<Item = Update> {
     resources.into_iter().map(Update::Upsert)

@@ -29,7 +29,7 @@ fn name() -> BoxedStrategy<&'static str> {
 }
 
 /// API version and kind.
-type ApiKind = (&'static str, &'static str);
+pub type ApiKind = (&'static str, &'static str);
 
 const BROKER: ApiKind = ("eventing.knative.dev/v1", "Broker");
 const TRIGGER: ApiKind = ("eventing.knative.dev/v1", "Trigger");
@@ -52,7 +52,7 @@ const DEFINED: [(ApiKind, &str); 6] = [
     (KNATIVE_SERVICE, "services"),
 ];
 
-const KINDS: [ApiKind; 11] = [
+pub const KINDS: [ApiKind; 11] = [
     BROKER,
     ("eventing.knative.dev/v1beta2", "EventType"),
     TRIGGER,

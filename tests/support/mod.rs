@@ -9,8 +9,10 @@ pub mod meshes;
 pub mod oracle;
 pub mod polling;
 pub mod process;
+pub mod property;
 pub mod proxy;
 pub mod roles;
+pub mod rules;
 pub mod secrets;
 pub mod tls;
 
