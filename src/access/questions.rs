@@ -3,9 +3,6 @@
 //!
 //! What must stay true: a grant has nothing in it that was not answered with yes for just that.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -105,13 +102,14 @@ impl Asking<'_> {
 
     fn listed(&mut self, snapshot: &Snapshot) -> Rights {
         let mut rights = Rights::default();
-        // What is served nowhere, nobody can list.
-        let served = snapshot.extent().iter().filter(|(of, _)| snapshot.places().contains_key(*of));
-        for (of, namespaces) in served {
+        // What is served nowhere, nobody can list; and everybody sees definitions.
+        let is_asked_for = |of: &GroupKind| snapshot.places().contains_key(of) && !is_defining(of);
+        for (of, namespaces) in snapshot.extent().iter().filter(|(of, _)| is_asked_for(of)) {
             let scope = match self.answer(Question::everywhere(Verb::List, of)) {
                 Some(true) => Scope::Everywhere,
                 Some(false) => {
-                    let may = |it: &&Arc<str>| self.may(Question::within(Verb::List, of, it));
+                    // Where there are no namespaces, that was the whole question.
+                    let may = |it: &&Arc<str>| !it.is_empty() && self.may(Question::within(Verb::List, of, it));
                     Scope::Namespaces(namespaces.iter().filter(may).map(ToString::to_string).collect())
                 }
                 None => Scope::default(),
@@ -171,8 +169,15 @@ fn unseen_subscribers(snapshot: &Snapshot, grant: &Grant) -> Subscribers {
     unseen
 }
 
-/// Whether nothing of a snapshot is left out. Definitions of kinds count as seen by everybody, and are in no list.
+/// Whether nothing of a snapshot is left out.
 fn sees_all(snapshot: &Snapshot, list: &Rights) -> bool {
-    let is_defining = |of: &GroupKind| of.is("apiextensions.k8s.io", "CustomResourceDefinition");
     snapshot.extent().keys().all(|of| is_defining(of) || list.kinds.get(of) == Some(&Scope::Everywhere))
 }
+
+/// Definitions of kinds count as seen by everybody, and are in no list.
+fn is_defining(of: &GroupKind) -> bool {
+    of.is("apiextensions.k8s.io", "CustomResourceDefinition")
+}
+
+#[cfg(test)]
+mod tests;
