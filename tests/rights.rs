@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
+use eventmesh_catalog::access::questions::Verb::{Get, List};
 use eventmesh_catalog::access::questions::{Answers, Outcome, Question, decide};
 use eventmesh_catalog::index::Index;
 use eventmesh_catalog::mesh::grant::Scope;
@@ -112,7 +113,6 @@ fn nothing_is_granted_that_was_not_answered_with_yes() {
                 namespace: namespace.then(|| key.namespace.clone()),
                 name: name.then(|| key.name.clone()),
             };
-            use eventmesh_catalog::access::questions::Verb::{Get, List};
             let listed = yes(asked(List, false, false)) || yes(asked(List, true, false));
             let gotten = yes(asked(Get, false, false)) || yes(asked(Get, true, false)) || yes(asked(Get, true, true));
             if grant.sees(key) != listed || grant.sees_subscriber(key) && !listed && !gotten {

@@ -45,6 +45,8 @@ pub struct Observer<'a> {
     definitions: Vec<Arc<Resource>>,
     /// Objects that were read before, by uid and version.
     known: Mutex<HashMap<(String, String), Arc<Resource>>>,
+    /// By the addresses of what is listed and what is got; all of that is among what is known.
+    answers: Mutex<HashMap<[BTreeSet<usize>; 2], Arc<EventMesh>>>,
 }
 
 impl Everything {
@@ -54,19 +56,25 @@ impl Everything {
 }
 
 impl Sight {
-    /// Definitions count as seen.
-    pub fn answer(&self, observer: &Observer<'_>) -> EventMesh {
-        oracle::answer_of(&[observer.definitions.clone(), self.listed.clone()].concat(), &self.gotten)
+    /// Definitions count as seen. Who sees the same is answered the same.
+    pub fn answer(&self, observer: &Observer<'_>) -> Arc<EventMesh> {
+        let address = |it: &Arc<Resource>| Arc::as_ptr(it).addr();
+        let seen = [&self.listed, &self.gotten].map(|it| it.iter().map(address).collect::<BTreeSet<_>>());
+        let mut answers = observer.answers.lock().unwrap();
+        let answer = || oracle::answer_of(&[&*observer.definitions, &*self.listed].concat(), &self.gotten);
+        answers.entry(seen).or_insert_with(|| Arc::new(answer())).clone()
     }
 }
 
 impl<'a> Observer<'a> {
     pub fn new(cluster: &'a Cluster) -> Self {
-        Self { cluster, definitions: converted(&definitions()), known: Mutex::default() }
+        Self { cluster, definitions: converted(&definitions()), known: Mutex::default(), answers: Mutex::default() }
     }
 
-    /// What the administrator sees.
+    /// What the administrator sees. What was known before is forgotten.
     pub async fn everything(&self) -> Everything {
+        self.answers.lock().unwrap().clear();
+        self.known.lock().unwrap().clear();
         let (mut objects, mut all) = (BTreeMap::<_, Vec<_>>::new(), vec![]);
         for n in 0..KINDS.len() {
             for it in self.list(n, None, None).await.expect("the administrator may list") {

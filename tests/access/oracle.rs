@@ -43,7 +43,7 @@ async fn a_caller_sees_what_the_caller_may_list_and_get() {
     let Some(cluster) = empty_cluster().await else { return };
     let number = |name: &str| std::env::var(name).ok().map(|it| it.parse::<u32>().expect("a number"));
     let (wanted, seed) = (number("EVENTMESH_ORACLE_DECISIONS"), number("EVENTMESH_ORACLE_SEED").unwrap_or(0));
-    let wanted = wanted.unwrap_or(40_000) as usize;
+    let wanted = wanted.unwrap_or(60_000) as usize;
     cluster.apply_all(&definitions()).await;
     let callers = callers(&cluster).await;
     let observer = Observer::new(&cluster);
@@ -63,7 +63,7 @@ async fn a_caller_sees_what_the_caller_may_list_and_get() {
         if round % ROUNDS == ROUNDS / 2 {
             let fresh = serve(cluster.kubeconfig(), &[]);
             for (caller, sight) in callers.iter().zip(sights) {
-                let expected = serde_json::to_string(&sight.answer(&observer)).unwrap();
+                let expected = serde_json::to_string(&*sight.answer(&observer)).unwrap();
                 let is_it = |it: &str| it == expected;
                 answered(&format!("{what}, fresh"), &fresh, caller, is_it).await;
             }
@@ -140,7 +140,7 @@ async fn compare(
         let answer = loop {
             let expected = sight.answer(observer);
             let answer = service.get_as(&caller.token, MESH, &[]);
-            if answer.status == 200 && answer.body == serde_json::to_string(&expected).unwrap() {
+            if answer.status == 200 && answer.body == serde_json::to_string(&*expected).unwrap() {
                 break serde_json::from_str(&answer.body).unwrap();
             }
             assert!(

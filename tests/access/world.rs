@@ -35,6 +35,8 @@ pub const HOMES: [&str; 3] = ["a", "a-b", "callers"];
 /// How many in each.
 pub const ACCOUNTS: usize = 5;
 
+/// Names that rules are limited to.
+const NAMES: [&str; 11] = ["x", "y", "x0", "x1", "x2", "x3", "y0", "y1", "n0", "n1", "*"];
 const ROLES: [&str; 7] = ["r0", "r1", "r2", "r3", "r4", "r5", "r6"];
 const RBAC: &str = "rbac.authorization.k8s.io";
 /// How many objects are written at a time.
@@ -70,7 +72,7 @@ impl World {
 
     /// Makes another world.
     pub async fn begin_anew(&mut self, cluster: &Cluster) {
-        let mesh = self.draw(vec(object(), 600)).into_iter();
+        let mesh = self.draw(vec(object(), 1000)).into_iter();
         let mut roles = self.draw(vec(role(), 60));
         roles.extend(self.draw(vec(binding(), 130)));
         self.become_(cluster, by_name(mesh), by_name(roles)).await;
@@ -172,7 +174,7 @@ fn object() -> BoxedStrategy<Value> {
     let object = prop_oneof![3 => meshes::object(), 2 => meshes::pipe()];
     let is_wanted =
         |it: &Value| it["kind"] != "CustomResourceDefinition" && it["apiVersion"] != "eventing.knative.dev/v1beta3";
-    (object.prop_filter("kinds", is_wanted), option::of(select(&NAMESPACES[..])), 0..22_u8, 0..5_u8, 0..4_u8)
+    (object.prop_filter("kinds", is_wanted), option::of(select(&NAMESPACES[..])), 0..36_u8, 0..5_u8, 0..4_u8)
         .prop_map(|(mut object, namespace, many, few, id)| {
             if let Some(namespace) = namespace {
                 object["metadata"]["namespace"] = namespace.into();
@@ -262,7 +264,6 @@ fn rule() -> BoxedStrategy<Value> {
         1 => Just(json!(["create", "watch", "deletecollection"])),
         1 => Just(json!(["List", "GET"])),
     ];
-    const NAMES: [&str; 11] = ["x", "y", "x0", "x1", "x2", "x3", "y0", "y1", "n0", "n1", "*"];
     (resources, verbs, option::weighted(0.25, subsequence(&NAMES[..], 1..6)))
         .prop_map(|((groups, resources), verbs, names)| {
             let mut rule = json!({"apiGroups": groups, "resources": resources, "verbs": verbs});

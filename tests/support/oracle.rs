@@ -173,29 +173,24 @@ impl<'a> World<'a> {
 
     /// 6.3
     fn reachable(&self, sink: &ObjectRef, event_type: &EventType) -> BTreeSet<&'a ObjectRef> {
-        let conduits: Vec<_> = self.conduits.keys().copied().collect();
-        let mut reached: BTreeSet<_> = conduits.iter().copied().filter(|it| *it == sink).collect();
+        let conduit = |it: &ObjectRef| self.conduits.get_key_value(it).map(|(it, _)| *it);
+        let mut reached: BTreeSet<_> = conduit(sink).into_iter().collect();
         loop {
-            let next = |conduit: &&&ObjectRef| reached.iter().any(|from| self.leads(from, conduit, event_type));
-            let more: BTreeSet<_> = conduits.iter().filter(next).copied().collect();
-            let before = reached.len();
-            reached.extend(more);
-            if reached.len() == before {
+            let listens = |it: &&Subscription| it.conduit.as_deref().is_some_and(|from| reached.contains(from));
+            let passing = self.subscriptions().filter(listens).filter(|it| may_pass(it, event_type));
+            let onward = passing.filter_map(|it| match &it.subscriber {
+                Subscriber::Object(subscriber) => Some(&**subscriber),
+                Subscriber::Uri => None,
+                Subscriber::Absent => it.reply.as_deref(),
+            });
+            let mut more: BTreeSet<_> = onward.filter_map(conduit).collect();
+            more.extend(reached.iter().flat_map(|it| &self.conduits[it]));
+            more.extend(&reached);
+            if more.len() == reached.len() {
                 return reached;
             }
+            reached = more;
         }
-    }
-
-    /// Whether events of a type get from one conduit to another in one step.
-    fn leads(&self, from: &ObjectRef, to: &ObjectRef, event_type: &EventType) -> bool {
-        let onward = |it: &Subscription| match &it.subscriber {
-            Subscriber::Object(subscriber) => **subscriber == *to,
-            Subscriber::Uri => false,
-            Subscriber::Absent => it.reply.as_deref() == Some(to),
-        };
-        let listens = |it: &Subscription| it.conduit.as_deref() == Some(from);
-        self.are_one_conduit(from, to)
-            || self.subscriptions().any(|it| listens(it) && onward(it) && may_pass(it, event_type))
     }
 
     fn subscriptions(&self) -> impl Iterator<Item = &'a Subscription> {

@@ -33,7 +33,14 @@ pub fn rules() -> impl Strategy<Value = Rules> {
     let names = option::weighted(0.25, subsequence(&["x", "y", "n0", "n1", "s0"][..], 0..4));
     let rule =
         (verb, of, namespace, names).prop_map(|(verb, of, namespace, names)| Rule { verb, of, namespace, names });
-    vec(rule, 0..12).prop_map(Rules)
+    // Some may list most kinds, so that little is hidden from them, and much depends on that.
+    let list = |of| Rule { verb: Some(Verb::List), of: Some(of), namespace: None, names: None };
+    let most = subsequence(kinds().collect::<Vec<_>>(), 7..=10).prop_map(move |it| it.into_iter().map(list).collect());
+    let name = select(&["x", "y"][..]).prop_map(|it| Some(vec![it]));
+    let by_name = name.prop_map(|names| Rule { verb: Some(Verb::Get), of: None, namespace: None, names });
+    let most = (most, option::of(by_name), vec(rule.clone(), 0..4))
+        .prop_map(|(most, by_name, more): (Vec<_>, _, _)| most.into_iter().chain(by_name).chain(more).collect());
+    prop_oneof![1 => vec(rule, 0..12), 2 => most].prop_map(Rules)
 }
 
 /// The kinds of the small world.
