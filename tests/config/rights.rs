@@ -307,9 +307,9 @@ async fn without_any_of_its_rights_something_is_missing() {
     let world = Arc::new(world);
     let checks = cases.into_iter().map(async |case| {
         let world = world.clone();
-        let check = tokio::spawn(async move {
-            tokio::task::block_in_place(|| case.service_tells(&world));
-            case.doctor_mends(&world.cluster).await;
+        let check = tokio::task::spawn_blocking(move || {
+            case.service_tells(&world);
+            tokio::runtime::Handle::current().block_on(case.doctor_mends(&world.cluster));
         });
         // What fails has said so.
         check.await.is_ok()
