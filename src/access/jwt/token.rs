@@ -24,7 +24,8 @@ const MAX_DATE: f64 = 253_402_300_800.0;
 const EXTENSIONS: [&str; 4] = ["crit", "b64", "zip", "enc"];
 /// Members that bring a key, or say where to get one (RFC 7515, 4.1.2, 4.1.3, 4.1.5 and 4.1.6). Keys come from issuers.
 const KEY_MATERIAL: [&str; 4] = ["jwk", "jku", "x5u", "x5c"];
-/// Also what other libraries would take for base64url: who a token is of is found out however it is written.
+/// Also what others would take for base64url, once both alphabets are one: who a token is of is found out however it is
+/// written.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -110,7 +111,8 @@ pub fn issuers_named(text: &str) -> Vec<String> {
     if text.len() > MAX_TOKEN {
         return vec![];
     }
-    let decoded = LENIENT.decode(claims.trim_end_matches('=')).unwrap_or_default();
+    let claims = claims.trim_end_matches('=').replace('+', "-").replace('/', "_");
+    let decoded = LENIENT.decode(claims).unwrap_or_default();
     serde_json::from_slice(&decoded).map(|IssuersNamed(it)| it).unwrap_or_default()
 }
 
