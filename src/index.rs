@@ -104,11 +104,13 @@ impl Reader {
     /// # Errors
     /// When it is not complete, or too old.
     pub fn current(&self) -> Result<Current, Unavailable> {
+        // First, so that a snapshot is never told to be newer than it is.
+        let status = self.status();
         let snapshot = self.latest();
         if !snapshot.is_complete() {
-            return Err(Unavailable::Incomplete(self.status()));
+            return Err(Unavailable::Incomplete(status));
         }
-        match self.status.load().age() {
+        match status.age() {
             Some(age) if age > self.max_staleness => Err(Unavailable::Stale { age }),
             age => Ok(Current { snapshot, age }),
         }
@@ -198,13 +200,14 @@ impl Indexer {
     /// Linking a large change takes long enough to be kept away from the threads that answer.
     async fn publish(mut self, mut batches: Vec<Batch>) -> Self {
         let work = move || {
-            let status = batches.iter_mut().rev().find_map(|it| it.status.take());
-            if let Some(status) = &status {
-                self.index.place(status.places());
-            }
+            let status = batches.iter().rev().find_map(|it| it.status.clone());
             let whole = batches.iter().rposition(|it| it.complete).map_or(0, |last| last + 1);
             let rest = batches.split_off(whole);
             for (batches, complete) in [(batches, true), (rest, false)] {
+                // Where kinds are served belongs to the objects that came with it.
+                if let Some(status) = batches.iter().rev().find_map(|it| it.status.as_ref()) {
+                    self.index.place(status.places());
+                }
                 if !batches.is_empty() {
                     self.index.apply(batches.into_iter().flat_map(|it| it.updates), complete);
                 }
@@ -220,5 +223,32 @@ impl Indexer {
             Ok(indexer) => indexer,
             Err(failure) => std::panic::resume_unwind(failure.into_panic()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::status::{KindStatus, State};
+    use super::*;
+    use crate::mesh::GroupKind;
+    use crate::mesh::place::Place;
+
+    #[tokio::test]
+    async fn where_kinds_are_served_is_told_with_what_is_whole() {
+        let (feed, indexer, reader) = channel();
+        let status = |place: Option<&str>| {
+            let place = place.map(|plural| Place { version: "v1".into(), plural: plural.into() });
+            let kind =
+                KindStatus { of: GroupKind::new("a.example", "Goose"), defined: true, place, state: State::Live };
+            Some(Status { kinds: vec![kind], ..Status::default() })
+        };
+        // Both wait, so that they are applied together.
+        feed.send(Batch { updates: vec![], complete: true, status: status(Some("geese")) }).await.unwrap();
+        feed.send(Batch { updates: vec![], complete: false, status: status(None) }).await.unwrap();
+        drop(feed);
+        indexer.run().await;
+        let plurals: Vec<_> = reader.latest().places().values().map(|it| it.plural.to_string()).collect();
+        assert_eq!(plurals, ["geese"]);
+        assert!(reader.status().places().is_empty());
     }
 }

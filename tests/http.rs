@@ -253,7 +253,7 @@ async fn who_waits_is_told_for_what_but_not_whom_others_name() {
     ];
     service.report(Status { kinds, ..Status::default() }).await;
     let problem = service.get(MESH, &[]).await.problem();
-    let told = "1 of 3 kinds read, waiting for Trigger.eventing.knative.dev, kinds of subscribers;";
+    let told = "1 of 2 kinds read, waiting for Trigger.eventing.knative.dev, kinds of subscribers;";
     assert!(problem.detail.contains(told), "{}", problem.detail);
 }
 

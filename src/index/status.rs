@@ -87,16 +87,18 @@ impl Status {
     }
 
     /// What is still waited for, in a sentence for callers. Kinds that are read only because an object names them are
-    /// not told apart: who may not see that object need not know of it.
+    /// neither told apart nor counted: who may not see that object need not know of it.
     pub fn awaited(&self) -> String {
-        let listed = self.kinds.iter().filter(|it| !it.state.is_awaited()).count();
-        let (defined, named): (Vec<_>, Vec<_>) =
-            self.kinds.iter().filter(|it| it.state.is_awaited()).partition(|it| it.defined);
-        let mut waiting: Vec<_> = defined.iter().map(|it| it.of.to_string()).collect();
-        waiting.extend((!named.is_empty()).then(|| "kinds of subscribers".to_owned()));
+        let (defined, named): (Vec<_>, Vec<_>) = self.kinds.iter().partition(|it| it.defined);
+        let awaited = |kinds: &[&KindStatus]| {
+            kinds.iter().filter(|it| it.state.is_awaited()).map(|it| it.of.to_string()).collect::<Vec<_>>()
+        };
+        let mut waiting = awaited(&defined);
+        let listed = defined.len() - waiting.len();
+        waiting.extend((!awaited(&named).is_empty()).then(|| "kinds of subscribers".to_owned()));
         match &*waiting {
             [] => "nothing has been read yet".to_owned(),
-            waiting => format!("{listed} of {} kinds read, waiting for {}", self.kinds.len(), waiting.join(", ")),
+            waiting => format!("{listed} of {} kinds read, waiting for {}", defined.len(), waiting.join(", ")),
         }
     }
 }
