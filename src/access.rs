@@ -214,7 +214,7 @@ impl Access {
     ) -> Result<Arc<Grant>, AccessError> {
         match (&identity.0, &self.cluster) {
             (Kind::Listed(listed), _) => Ok(listed.grant.clone()),
-            (Kind::Reviewed(_), None) => Ok(Arc::default()),
+            (Kind::Reviewed(_), None) => Err(AccessError::Unavailable("there is no cluster to ask".into())),
             (Kind::Reviewed(Holder { user, authenticator }), Some(cluster)) => {
                 let grant = cluster.grants.of(user, snapshot).await?;
                 cluster.audit.granted(user, from, authenticator, &grant);

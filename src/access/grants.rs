@@ -1,20 +1,25 @@
 //! What each user may see, kept for as long as it is certain to be so.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::Mutex;
 
+use super::AccessError;
 use super::questions::{Answers, Outcome, decide};
 use super::rbac::{Moment, Rbac};
 use super::reviews::Reviewer;
 use super::user::User;
 use crate::kubernetes::failure::Failure;
+use crate::mesh::place::Places;
 use crate::mesh::{Grant, Snapshot};
 
-/// How many users are known at the most.
-const MAX_USERS: u64 = 2_000;
+/// How much the answers about users may take, in bytes, about.
+const MAX_ANSWERS: u64 = 128 << 20;
+/// What an answer takes, and what a user takes beside them.
+const ANSWER: usize = 128;
 /// How long a user who does not ask is known.
 const MAX_IDLE: Duration = Duration::from_mins(2);
 /// How many questions about one user are asked at a time.
@@ -23,17 +28,29 @@ const AT_A_TIME: usize = 16;
 /// How long to wait before asking again where nothing may be kept: those who come meanwhile share what is asked then.
 const REST: Duration = Duration::from_millis(250);
 
+/// How often what was allowed is asked again because rights changed meanwhile.
+const MAX_ROUNDS: usize = 3;
+
 /// The grants of users.
 pub struct Grants {
     reviewer: Arc<Reviewer>,
     rbac: Arc<Rbac>,
-    users: moka::sync::Cache<Arc<User>, Arc<Mutex<Known>>>,
+    users: moka::sync::Cache<Arc<User>, Arc<Cell>>,
+}
+
+/// What is known of one user, and how many answers that is, for those who only want to know how much there is.
+#[derive(Default)]
+struct Cell {
+    known: Mutex<Known>,
+    answers: AtomicUsize,
 }
 
 /// What is known of a user's rights. Who finds it locked waits for what is being asked, instead of asking the same.
 #[derive(Default)]
 struct Known {
     answers: Answers,
+    /// Where kinds were served when that was asked.
+    places: Arc<Places>,
     /// When the first of the answers was asked for.
     asked: Option<(Instant, Moment)>,
     /// What the answers came to, and at which revision.
@@ -44,7 +61,11 @@ struct Known {
 
 impl Grants {
     pub fn new(reviewer: Arc<Reviewer>, rbac: Arc<Rbac>) -> Self {
-        let users = moka::sync::Cache::builder().max_capacity(MAX_USERS).time_to_idle(MAX_IDLE).build();
+        let weight = |_: &Arc<User>, it: &Arc<Cell>| {
+            u32::try_from(ANSWER * (4 + it.answers.load(Ordering::Relaxed))).unwrap_or(u32::MAX)
+        };
+        let users =
+            moka::sync::Cache::builder().max_capacity(MAX_ANSWERS).weigher(weight).time_to_idle(MAX_IDLE).build();
         Self { reviewer, rbac, users }
     }
 
@@ -52,29 +73,55 @@ impl Grants {
     ///
     /// # Errors
     /// When the API server does not say. What it has said by then is kept.
-    pub async fn of(&self, user: &Arc<User>, snapshot: &Snapshot) -> Result<Arc<Grant>, Failure> {
+    pub async fn of(&self, user: &Arc<User>, snapshot: &Snapshot) -> Result<Arc<Grant>, AccessError> {
         let arrived = Instant::now();
-        let known = self.users.get_with_by_ref(user, Arc::default);
-        let mut known = known.lock().await;
+        let cell = self.users.get_with_by_ref(user, Arc::default);
+        let mut known = cell.known.lock().await;
         let mut now = self.rbac.moment();
         if let Some(rest) = known.rest(now, arrived) {
             tokio::time::sleep(rest).await;
             now = self.rbac.moment();
         }
-        if !known.counts(now, arrived) {
-            *known = Known { asked: Some((Instant::now(), now)), last: known.last.take(), ..Known::default() };
+        if !known.counts(now, arrived) || !Arc::ptr_eq(&known.places, snapshot.places()) {
+            let (places, asked, last) = (snapshot.places().clone(), Some((Instant::now(), now)), known.last.take());
+            *known = Known { places, asked, last, ..Known::default() };
         }
         if let Some((revision, grant)) = &known.latest
             && *revision == snapshot.revision()
         {
             return Ok(grant.clone());
         }
-        let grant = self.ask(user, snapshot, &mut known.answers).await?;
+        let grant = self.ask_in_peace(user, snapshot, now.epoch, &mut known.answers).await?;
         // Whoever looks at equal grants sees at a glance that they are.
         let grant = known.last.take().filter(|it| **it == grant).unwrap_or_else(|| Arc::new(grant));
         known.last = Some(grant.clone());
         known.latest = Some((snapshot.revision(), grant.clone()));
+        if cell.answers.swap(known.answers.len(), Ordering::Relaxed) != known.answers.len() {
+            // It is weighed when it is put in.
+            self.users.insert(user.clone(), cell.clone());
+        }
         Ok(grant)
+    }
+
+    /// Asks until no rights change meanwhile. It may take long, and what was allowed at its beginning need not be any more;
+    /// what was not is left for the next time.
+    async fn ask_in_peace(
+        &self,
+        user: &User,
+        snapshot: &Snapshot,
+        mut epoch: u64,
+        answers: &mut Answers,
+    ) -> Result<Grant, AccessError> {
+        for _ in 0..MAX_ROUNDS {
+            let grant = self.ask(user, snapshot, answers).await?;
+            let now = self.rbac.moment().epoch;
+            if now == epoch {
+                return Ok(grant);
+            }
+            epoch = now;
+            answers.retain(|_, is_allowed| !*is_allowed);
+        }
+        Err(AccessError::Unavailable("rights change faster than they can be asked for".into()))
     }
 
     /// Asks whatever is not answered yet.
@@ -85,10 +132,9 @@ impl Grants {
                 Outcome::Ask(questions) => questions,
             };
             let asked = questions.into_iter().map(|question| async move {
-                let answer = match snapshot.places().get(&question.of) {
-                    Some(place) => self.reviewer.may(user, &question, place).await?,
-                    None => false,
-                };
+                let nowhere = || Failure::Garbled(format!("{} is served nowhere", question.of));
+                let place = snapshot.places().get(&question.of).ok_or_else(nowhere)?;
+                let answer = self.reviewer.may(user, &question, place).await?;
                 Ok::<_, Failure>((question, answer))
             });
             let mut asked = stream::iter(asked).buffer_unordered(AT_A_TIME);

@@ -1,7 +1,7 @@
 //! Hears when roles or their bindings change, so that nothing is granted by what they were.
 //!
-//! Only that something changed is of interest, not what. What must stay true: whenever it is not known whether something
-//! changed, something did.
+//! Only that something changed is of interest, not what. What must stay true: what changed while nobody listened counts as
+//! a change as soon as somebody listens again, and until then what was decided counts for a short time only.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +31,8 @@ const WATCHED: Duration = Duration::from_mins(1);
 const UNWATCHED: Duration = Duration::from_secs(10);
 /// How long after a change the API server may still decide by what was before.
 const LAG: Duration = Duration::from_secs(2);
+/// API servers let hear of themselves about every minute; who says nothing for so long may have been cut off.
+const SILENCE: Duration = Duration::from_secs(80);
 /// A watch that lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(5);
 
@@ -45,6 +47,8 @@ struct State {
     changed: Option<Instant>,
     /// What is not heard of, and why.
     unheard: BTreeMap<&'static str, String>,
+    /// When something was last heard of the others.
+    heard: BTreeMap<&'static str, Instant>,
 }
 
 /// A moment between two changes.
@@ -60,17 +64,18 @@ pub struct Moment {
 impl Default for Rbac {
     fn default() -> Self {
         let unheard = KINDS.map(|(_, plural)| (plural, "not watched yet".to_owned()));
-        Self(Mutex::new(State { epoch: 0, changed: None, unheard: unheard.into() }))
+        Self(Mutex::new(State { epoch: 0, changed: None, unheard: unheard.into(), heard: BTreeMap::new() }))
     }
 }
 
 impl Rbac {
     pub fn moment(&self) -> Moment {
         let state = self.state();
+        let is_watched = state.unheard.is_empty() && state.heard.values().all(|it| it.elapsed() < SILENCE);
         Moment {
             epoch: state.epoch,
             is_settled: state.changed.is_none_or(|it| it.elapsed() >= LAG),
-            lifetime: if state.unheard.is_empty() { WATCHED } else { UNWATCHED },
+            lifetime: if is_watched { WATCHED } else { UNWATCHED },
         }
     }
 
@@ -126,6 +131,7 @@ impl Rbac {
             self.note_heard(plural);
             let opened = Instant::now();
             while let Some(event) = watch.next().await? {
+                self.note_heard(plural);
                 if !matches!(event, Event::Bookmark) {
                     self.note_change();
                 }
@@ -146,6 +152,7 @@ impl Rbac {
 
     fn note_heard(&self, plural: &'static str) {
         let mut state = self.state();
+        state.heard.insert(plural, Instant::now());
         if state.unheard.remove(plural).is_some() && state.unheard.is_empty() {
             info!("Changes of roles and bindings are heard of, and count at once");
         }
@@ -153,7 +160,9 @@ impl Rbac {
 
     fn note_unheard(&self, plural: &'static str, failure: &Failure) {
         let why = failure.to_string();
-        let is_news = self.state().unheard.insert(plural, why.clone()).is_none_or(|it| it != why);
+        let mut state = self.state();
+        state.heard.remove(plural);
+        let is_news = state.unheard.insert(plural, why.clone()).is_none_or(|it| it != why);
         if is_news {
             warn!(
                 resource = plural,
@@ -187,6 +196,10 @@ mod tests {
         assert_eq!(rbac.moment(), Moment { epoch: 1, is_settled: false, lifetime: WATCHED });
         rbac.state().changed = Instant::now().checked_sub(LAG);
         assert_eq!(rbac.moment(), Moment { epoch: 1, is_settled: true, lifetime: WATCHED });
+        rbac.state().heard.insert("roles", Instant::now().checked_sub(SILENCE).unwrap());
+        assert_eq!(rbac.moment().lifetime, UNWATCHED, "who is silent may be cut off");
+        rbac.note_heard("roles");
+        assert_eq!(rbac.moment().lifetime, WATCHED);
         rbac.note_unheard("roles", &Failure::Refused("no".into()));
         assert_eq!(rbac.moment().lifetime, UNWATCHED);
         assert_eq!(rbac.problems(), ["changes of roles are not heard of: refused: no"]);
