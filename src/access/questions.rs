@@ -71,10 +71,8 @@ pub fn decide(snapshot: &Snapshot, answers: &Answers) -> Outcome {
     if !asking.missing.is_empty() {
         return Outcome::Ask(asking.missing);
     }
-    if sees_all(snapshot, &list) {
-        return Outcome::Granted(Grant::everything());
-    }
-    let mut grant = Grant { list, get: Rights::default() };
+    let is_whole = sees_all(snapshot, &list);
+    let mut grant = Grant { list, is_whole, ..Grant::default() };
     grant.get = asking.gotten(unseen_subscribers(snapshot, &grant));
     if asking.missing.is_empty() { Outcome::Granted(grant) } else { Outcome::Ask(asking.missing) }
 }
@@ -155,9 +153,8 @@ type Subscribers = BTreeMap<GroupKind, BTreeMap<Arc<str>, BTreeSet<Key>>>;
 /// of no consequence.
 fn unseen_subscribers(snapshot: &Snapshot, grant: &Grant) -> Subscribers {
     let mut unseen = Subscribers::new();
-    let subscriptions = snapshot.entries().map(|it| &it.resource).filter(|it| grant.sees(&it.key));
-    for subscriber in subscriptions.filter_map(|it| it.subscription()?.subscriber()) {
-        if grant.sees(subscriber) || !snapshot.places().contains_key(&subscriber.of) {
+    for (subscription, subscriber) in snapshot.subscribers() {
+        if grant.sees(subscriber) || !grant.sees(subscription) || !snapshot.places().contains_key(&subscriber.of) {
             continue;
         }
         let Some(entry) = snapshot.get(subscriber) else { continue };

@@ -205,7 +205,7 @@ impl Default for Bodies {
 }
 
 impl Bodies {
-    /// The body of a view of a snapshot. Those who ask for it at the same time wait for one rendering.
+    /// The body of a view of a snapshot. Those who ask for the same at the same time wait for one rendering.
     ///
     /// # Errors
     /// When it cannot be rendered.
@@ -217,10 +217,11 @@ impl Bodies {
             return Ok(latest.body.clone());
         }
         let key = (Hashed::new(grant), selection);
-        if let Some((made_from, Ok(body))) = self.views.get(&key).await
-            && made_from >= revision
-        {
-            return Ok(body);
+        // What a grant allows, it allows of the snapshot that it was made for, and of no other.
+        match self.views.get(&key).await {
+            Some((made_from, Ok(body))) if made_from == revision => return Ok(body),
+            Some((made_from, _)) if made_from > revision => return self.render(snapshot.clone(), key).await,
+            _ => (),
         }
         let rendered = async {
             let rendered = self.render(snapshot.clone(), key.clone()).await;
@@ -233,7 +234,10 @@ impl Bodies {
         // A failure is tried again by the next one who asks.
         let outdated = |(made_from, it): &(u64, Rendered)| *made_from < revision || it.is_err();
         // Boxed, so that those who find a body need not move about all that it takes to make one.
-        Box::pin(self.views.entry(key.clone()).or_insert_with_if(rendered, outdated)).await.into_value().1
+        let (made_from, body) =
+            Box::pin(self.views.entry(key.clone()).or_insert_with_if(rendered, outdated)).await.into_value();
+        // Whoever waited for another may be given what that one asked for.
+        if made_from == revision { body } else { self.render(snapshot.clone(), key).await }
     }
 
     async fn render(&self, snapshot: Arc<Snapshot>, (grant, selection): (Hashed, Selection)) -> Rendered {

@@ -13,6 +13,8 @@ pub struct Grant {
     pub list: Rights,
     /// What the caller may get: these are seen as subscribers only. What may be listed needs no mention here.
     pub get: Rights,
+    /// Of the snapshot that it was made for, it hides nothing. Of another one it might.
+    pub is_whole: bool,
 }
 
 /// Where something is allowed.
@@ -64,16 +66,17 @@ impl Grant {
 
     /// Sees everything within a scope.
     pub fn scoped(scope: Scope) -> Self {
-        Self { list: Rights { all_kinds: scope, ..Rights::default() }, get: Rights::default() }
+        Self { list: Rights { all_kinds: scope, ..Rights::default() }, ..Self::default() }
     }
 
+    /// Whether nothing is hidden of the snapshot that it was made for.
     pub fn is_everything(&self) -> bool {
-        self.list.all_kinds == Scope::Everywhere
+        self.is_whole || self.list.all_kinds == Scope::Everywhere
     }
 
     /// Whether the object is seen.
     pub fn sees(&self, key: &ObjectRef) -> bool {
-        self.list.include(key)
+        self.is_whole || self.list.include(key)
     }
 
     /// Whether the object is seen as a subscriber.

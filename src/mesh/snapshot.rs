@@ -28,6 +28,8 @@ pub struct Shard {
     /// Sorted by key, never empty.
     entries: Box<[Entry]>,
     extent: Extent,
+    /// Triggers and subscriptions, each with the subscriber that it names.
+    subscribers: Box<[(Key, Key)]>,
 }
 
 /// Names a shard's content for as long as the process lives.
@@ -151,6 +153,11 @@ impl Snapshot {
         })
     }
 
+    /// Triggers and subscriptions, each with the subscriber that it names, whether or not there is one.
+    pub fn subscribers(&self) -> impl Iterator<Item = &(Key, Key)> {
+        self.shards.iter().flat_map(|shard| &shard.subscribers)
+    }
+
     pub fn get(&self, key: &ObjectRef) -> Option<&Entry> {
         let shard = self.shards.get(self.shard_of(key))?;
         let at = shard.entries.binary_search_by(|entry| (*entry.resource.key).cmp(key)).ok()?;
@@ -220,7 +227,9 @@ impl Snapshot {
                     namespaces.insert(resource.key.namespace.clone());
                 }
             }
-            self.shards.push(Arc::new(Shard { id, entries: entries.into(), extent }));
+            let named = |it: &Entry| Some((it.resource.key.clone(), it.resource.subscription()?.subscriber()?.clone()));
+            let subscribers = entries.iter().filter_map(named).collect();
+            self.shards.push(Arc::new(Shard { id, entries: entries.into(), extent, subscribers }));
         }
     }
 

@@ -669,7 +669,7 @@ impl Rules {
         if self.everywhere {
             return Grant::everything();
         }
-        let mut grant = Grant { list: rights(&self.list), get: rights(&self.get) };
+        let mut grant = Grant { list: rights(&self.list), get: rights(&self.get), is_whole: false };
         let mut keys: Vec<_> = resources.iter().map(|it| it.key.clone()).collect();
         keys.sort();
         for (key, right) in keys.into_iter().zip(self.objects.iter().cycle()) {

@@ -13,7 +13,7 @@ use crate::mesh::object::Pairs;
 use crate::mesh::place::Place;
 use crate::mesh::resource::{Definition, Flaws, Role, Subscriber, Subscription};
 use crate::mesh::snapshot::{Entry, Links};
-use crate::mesh::{Grant, GroupKind, Key, ObjectRef, Resource, Snapshot, Uid};
+use crate::mesh::{GroupKind, Key, ObjectRef, Resource, Snapshot, Uid};
 
 /// What is asked of a mesh in each round, with the answers of somebody who has these rights, and the grant in the end.
 ///
@@ -37,7 +37,7 @@ fn check(objects: &[&str], rights: &[&str], expected: &Expect) {
         }
         told.push_str("--\n");
     };
-    if grant == Grant::everything() {
+    if grant.is_everything() {
         told.push_str("everything\n");
     } else {
         told += &granted("list", &grant.list);
