@@ -9,9 +9,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Extension;
 use axum::routing::get;
+use eventmesh_catalog::access::{Access, Token};
 use eventmesh_catalog::api::caller::Peer;
+use eventmesh_catalog::api::edge::Edge;
+use eventmesh_catalog::api::render::Bodies;
+use eventmesh_catalog::api::{self, Api};
 use eventmesh_catalog::app::server::tls::{Files, Tls};
 use eventmesh_catalog::app::server::{Limits, Server};
+use eventmesh_catalog::index;
 use support::tls::{
     Authority, Connection, END_HEADERS, END_STREAM, GOAWAY, HEADERS, HTTP1, HTTP2, INITIAL_WINDOW_SIZE, ask, connect,
     ended, frame, get_head, next_frame, preface,
@@ -61,10 +66,6 @@ impl Listener {
     }
 
     async fn start(limits: Limits, encrypted: bool) -> Self {
-        let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
-        authority.issue().write(folder.path());
-        let [certificate, key] = ["tls.crt", "tls.key"].map(|it| folder.path().join(it));
-        let tls = Tls::open(Files { certificate, key, client_ca: None }).expect("good files");
         let held = Arc::new(Semaphore::new(0));
         let holding = held.clone();
         let router = Router::new()
@@ -78,12 +79,20 @@ impl Listener {
                     "at last"
                 }),
             );
+        Self { held, ..Self::of(router, limits, encrypted).await }
+    }
+
+    async fn of(router: Router, limits: Limits, encrypted: bool) -> Self {
+        let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
+        authority.issue().write(folder.path());
+        let [certificate, key] = ["tls.crt", "tls.key"].map(|it| folder.path().join(it));
+        let tls = Tls::open(Files { certificate, key, client_ca: None }).expect("good files");
         let bound = Server::bind("--listen", SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let server = bound.with_limits(limits).with_tls(encrypted.then(|| Arc::new(tls)));
         let address = server.address().to_string();
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(server.run(router, stopped));
-        Self { address, authority, held, stop, running }
+        Self { address, authority, held: Arc::new(Semaphore::new(0)), stop, running }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -171,6 +180,37 @@ async fn who_has_nothing_to_ask_is_let_go() {
     let (mut connection, end) = Connection::start(stream).await.unwrap();
     assert_eq!(connection.get("/", &[]).await.unwrap().0, 200);
     end.await.unwrap().expect("a parting in good order");
+}
+
+#[tokio::test]
+async fn who_has_never_had_a_good_token_is_let_go_sooner() {
+    let (_feed, _indexer, reader) = index::channel();
+    let access = Arc::new(Access::new(None, Some(&Token::new("good")), None));
+    let router =
+        api::router(Api { reader, access, bodies: Bodies::default() }, Edge::new("x", Arc::new(|_, _, _, _| {})));
+    let listener = Listener::of(router, Limits { head: SOON, ..patient() }, true).await;
+    let client = listener.authority.client(&[HTTP2]);
+    let cases = [
+        ("/v1/getEventMesh", "Bearer good", 503, true),
+        ("/v1/getEventMesh", "Bearer bad", 401, false),
+        ("/v1/getEventMesh", "", 401, false),
+        // What everybody may read says nothing about who reads it.
+        ("/openapi.json", "Bearer good", 200, false),
+    ];
+    for (path, authorization, expected, stays) in cases {
+        let stream = connect(&listener.address, &client).await.unwrap();
+        let (mut connection, end) = Connection::start(stream).await.unwrap();
+        assert_eq!(connection.get(path, &[("authorization", authorization)]).await.unwrap().0, expected);
+        if stays {
+            tokio::time::sleep(3 * SOON).await;
+            assert_eq!(connection.get(path, &[]).await.unwrap().0, 401, "it is known, whatever comes after");
+            tokio::time::sleep(3 * SOON).await;
+            assert!(!end.is_finished());
+        } else {
+            let ended = tokio::time::timeout(20 * SOON, end).await.expect("it ends");
+            ended.unwrap().expect("a parting in good order");
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -20,6 +21,23 @@ const MAX_TOKEN: usize = 16 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
+/// Whether somebody with a good token has asked on a connection. It comes with each request of that connection.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Arc<AtomicBool>);
+
+impl Known {
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub fn set(&self) {
+        // Looked at first: those who share it mostly know.
+        if !self.get() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Somebody with a good token.
 #[derive(Debug)]
 pub struct Caller {
@@ -35,6 +53,9 @@ impl FromRequestParts<Arc<Api>> for Caller {
         let token = bearer_token(&parts.headers)?;
         let identity = api.access.identify(&token, from).await?;
         trace!(caller = ?identity.name(), "Identified");
+        if let Some(known) = parts.extensions.get::<Known>() {
+            known.set();
+        }
         Ok(Self { identity, from })
     }
 }

@@ -36,7 +36,8 @@ pub struct Limits {
     pub head: Duration,
     /// How long a client may leave an answer lying without taking anything of it.
     pub stall: Duration,
-    /// How long an HTTP/2 connection without requests is kept. Those of HTTP/1.1 are kept for as long as a head may take.
+    /// How long an HTTP/2 connection without requests is kept once somebody with a good token has asked on it. Others are
+    /// kept for as long as a head may take, as are those of HTTP/1.1.
     pub idle: Duration,
     /// After which time without a word a client of HTTP/2 is asked whether it is there, and how long it may take to say so.
     pub ping: Duration,

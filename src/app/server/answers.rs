@@ -14,6 +14,7 @@ use hyper::body::{Body as HttpBody, Buf, Bytes, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::Limits;
+use crate::api::caller::Known;
 
 /// The requests and answers of one connection.
 #[derive(Clone)]
@@ -24,8 +25,9 @@ struct Inner {
     stall: Duration,
     /// For how long there may be no request.
     idle: Duration,
-    /// The same once the client was told to go.
-    goodbye: Duration,
+    /// The same for a client that was told to go, and at most so long for one that has never had a good token.
+    hurried: Duration,
+    known: Known,
     state: Mutex<State>,
 }
 
@@ -51,7 +53,18 @@ impl Answers {
     pub fn new(limits: &Limits) -> Self {
         let quiet_until = Instant::now() + limits.head;
         let state = State { open: BTreeMap::new(), count: 0, quiet_until, leaving: false };
-        Self(Arc::new(Inner { stall: limits.stall, idle: limits.idle, goodbye: limits.head, state: Mutex::new(state) }))
+        Self(Arc::new(Inner {
+            stall: limits.stall,
+            idle: limits.idle,
+            hurried: limits.head,
+            known: Known::default(),
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// Goes with each request, so that whoever looks at its token can tell.
+    pub fn known(&self) -> Known {
+        self.0.known.clone()
     }
 
     /// A request has come. It is under way until the answer, and all that was made of it, is dropped.
@@ -67,7 +80,7 @@ impl Answers {
     pub fn leave(&self) {
         let mut state = self.state();
         state.leaving = true;
-        state.quiet_until = Instant::now() + self.0.goodbye;
+        state.quiet_until = Instant::now() + self.0.hurried;
     }
 
     /// Waits until there is a reason not to keep the connection.
@@ -83,7 +96,7 @@ impl Answers {
     /// When to look again. What begins after a look cannot be overdue before.
     fn look(&self, now: Instant) -> Result<Instant, Overdue> {
         let state = self.state();
-        let soonest = now + self.0.stall.min(self.0.idle);
+        let soonest = now + self.0.stall.min(self.0.idle).min(self.0.hurried);
         if state.open.is_empty() {
             return if state.quiet_until <= now { Err(Overdue::Idle) } else { Ok(soonest.min(state.quiet_until)) };
         }
@@ -121,7 +134,13 @@ impl Drop for Answer {
     fn drop(&mut self) {
         let mut state = self.of.state();
         state.open.remove(&self.id);
-        let patience = if state.leaving { self.of.0.goodbye } else { self.of.0.idle };
+        let Inner { idle, hurried, known, .. } = &*self.of.0;
+        // Places are for those who may have an answer: a refusal now and then must not keep one.
+        let patience = match (state.leaving, known.get()) {
+            (true, _) => *hurried,
+            (false, false) => *hurried.min(idle),
+            (false, true) => *idle,
+        };
         state.quiet_until = Instant::now() + patience;
     }
 }
@@ -201,6 +220,9 @@ mod tests {
         let answers = Answers::new(&limits());
         assert_eq!(overdue(&answers).await, (10, Overdue::Idle), "nothing was ever asked");
         drop(answers.begin());
+        assert_eq!(overdue(&answers).await, (10, Overdue::Idle), "nobody with a good token has asked");
+        answers.known().set();
+        drop(answers.begin());
         assert_eq!(overdue(&answers).await, (90, Overdue::Idle));
         answers.leave();
         assert_eq!(overdue(&answers).await, (10, Overdue::Idle), "to go takes less time");
@@ -211,6 +233,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_has_to_be_taken_once_it_is_there() {
         let answers = Answers::new(&limits());
+        answers.known().set();
         let (first, second) = (answers.begin(), answers.begin());
         let making = async { sleep(Duration::from_secs(1000)).await };
         tokio::select! {

@@ -139,6 +139,7 @@ impl Service {
         let router = TowerToHyperService::new(self.router.clone());
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(answers.known());
             let (answer, response) = (answers.begin(), router.call(request));
             async move { Ok(response.await?.map(|body| answer.given(body))) }
         })
