@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use self::server::tls::Tls;
@@ -102,6 +103,7 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let reader = reader.with_max_staleness(config.max_staleness);
     let origin = Origin::new(config.origin).await?;
     let reviewing = reviewing(config.authenticator, &origin)?;
+    let changes = tokens_file.is_some() || reviewing.is_some();
     let access = Arc::new(Access::new(tokens_file, dev_token.as_deref().map(Token::new).as_ref(), reviewing));
     let metrics = Metrics::default();
     let draining = Arc::new(AtomicBool::new(false));
@@ -114,12 +116,8 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let (stop_admin, admin_stopped) = watch::channel(false);
     let origin = tokio::spawn(origin.run(feed));
     let indexing = tokio::spawn(indexer.run());
-    tokio::spawn(access.keep_up());
-    tokio::spawn(async move {
-        if let Some(tls) = tls {
-            tls.keep_up().await;
-        }
-    });
+    let access = changes.then(|| tokio::spawn(access.keep_up()));
+    let tls = tls.map(|it| tokio::spawn(it.keep_up()));
     info!(listen = %server.address(), admin_listen = %admin_server.address(), "Serving");
     print(&greeting(&server, &admin_server, dev_token.as_deref()))?;
     let serving = tokio::spawn(server.run(router, stopped));
@@ -130,6 +128,9 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
         _ = interrupted.recv() => info!("Interrupted; finishing what is under way"),
         ended = origin => anyhow::bail!("Nothing is read any more: {ended:?}"),
         ended = indexing => anyhow::bail!("The index has ended: {ended:?}"),
+        // Rights and tokens that were taken away would count for ever.
+        reason = lapse(access) => anyhow::bail!("Access is not kept up with: {reason}"),
+        reason = lapse(tls) => anyhow::bail!("The TLS certificate is not kept up with: {reason}"),
     }
     draining.store(true, Ordering::Relaxed);
     stop.send_replace(true);
@@ -143,6 +144,14 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(MAX_WAIT, administering).await;
     info!("Ended");
     Ok(())
+}
+
+/// Why what should last has ended. Where there is nothing to keep up with, nothing ends.
+async fn lapse(lasting: Option<JoinHandle<()>>) -> String {
+    match lasting {
+        Some(task) => task.await.map_or_else(|error| error.to_string(), |()| "there is no more to come".into()),
+        None => std::future::pending().await,
+    }
 }
 
 /// Where the facts come from, ready to run.
@@ -230,4 +239,21 @@ fn greeting(server: &Server, admin: &Server, dev_token: Option<&str>) -> String 
         dev_token.map(|token| format!("Try:\n  curl -s -H 'Authorization: Bearer {token}' {url}/v1/getEventMesh\n"));
     let serving = format!("Serving {url} (API at /docs; health and metrics at {admin})\n");
     serving + &trial.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_should_last_and_does_not_is_told() {
+        let long = Duration::from_hours(1);
+        let nothing = tokio::time::timeout(long, lapse(None)).await;
+        assert!(nothing.is_err(), "{nothing:?}");
+        let lasts = tokio::time::timeout(long, lapse(Some(tokio::spawn(std::future::pending())))).await;
+        assert!(lasts.is_err(), "{lasts:?}");
+        assert_eq!(lapse(Some(tokio::spawn(async {}))).await, "there is no more to come");
+        let panicked = lapse(Some(tokio::spawn(async { panic!("not like this") }))).await;
+        assert!(panicked.contains("not like this"), "{panicked}");
+    }
 }
