@@ -118,6 +118,14 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let indexing = tokio::spawn(indexer.run());
     let access = changes.then(|| tokio::spawn(access.keep_up()));
     let tls = tls.map(|it| tokio::spawn(it.keep_up()));
+    if server.is_overheard() {
+        warn!(
+            listen = %server.address(),
+            "Tokens can be read on the way to {}, unless something in front of it encrypts, such as a mesh or an ingress; give \
+             --tls-cert and --tls-key otherwise",
+            server.address()
+        );
+    }
     info!(listen = %server.address(), admin_listen = %admin_server.address(), "Serving");
     print(&greeting(&server, &admin_server, dev_token.as_deref()))?;
     let serving = tokio::spawn(server.run(router, stopped));

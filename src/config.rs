@@ -122,14 +122,15 @@ pub struct ServeArgs {
     #[arg(long, env = "EVENTMESH_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_name = "HOST:PORT")]
     admin_listen: String,
     /// For whom tokens have to be made, such as with `kubectl create token NAME --audience eventmesh-catalog`
-    #[arg(long, env = "EVENTMESH_AUDIENCE", default_value = "eventmesh-catalog", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    audience: String,
+    /// [default: eventmesh-catalog]
+    #[arg(long, env = "EVENTMESH_AUDIENCE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    audience: Option<String>,
     /// Do not take tokens that are made for the API server
     #[arg(long, env = "EVENTMESH_STRICT_AUDIENCE")]
     strict_audience: bool,
-    /// How long a token that was found good counts before the API server is asked again
-    #[arg(long, env = "EVENTMESH_TOKEN_CACHE", default_value = "10s", value_name = "DURATION", value_parser = duration)]
-    token_cache: Duration,
+    /// How long a token that was found good counts before the API server is asked again [default: 10s]
+    #[arg(long, env = "EVENTMESH_TOKEN_CACHE", value_name = "DURATION", value_parser = duration)]
+    token_cache: Option<Duration>,
     /// Issuers of tokens beside the cluster: an `AuthenticationConfiguration` as for API servers
     #[arg(long, env = "EVENTMESH_AUTHENTICATION_CONFIG", value_name = "FILE")]
     authentication_config: Option<PathBuf>,
@@ -280,6 +281,10 @@ pub enum Authenticator {
     },
 }
 
+/// For whom tokens have to be made unless it is said.
+const AUDIENCE: &str = "eventmesh-catalog";
+/// How long a token counts unless it is said.
+const TOKEN_CACHE: Duration = Duration::from_secs(10);
 /// The longest that a token may count without being looked at.
 const MAX_TOKEN_CACHE: Duration = Duration::from_mins(5);
 
@@ -309,12 +314,11 @@ impl ServeArgs {
 impl ServeArgs {
     fn authenticator(&self, listen: SocketAddr) -> Result<Authenticator, ConfigError> {
         let has_cluster = self.manifests.manifests.is_empty();
-        if let Some(file) = &self.authentication_config
-            && (!has_cluster || self.dev_token || self.tokens_file.is_some())
-        {
+        let useless = self.of_use_with_cluster();
+        if !useless.is_empty() && (!has_cluster || self.dev_token || self.tokens_file.is_some()) {
             return Err(ConfigError::new(
-                format!("--authentication-config {}: what callers may see is asked of a cluster.", file.display()),
-                "Leave out --manifests, --tokens-file and --dev-token.",
+                format!("{}: who callers are and what they may see is asked of a cluster.", useless.join(", ")),
+                "Leave that out, or else --manifests, --tokens-file and --dev-token.",
             ));
         }
         match (&self.tokens_file, self.dev_token) {
@@ -332,10 +336,23 @@ impl ServeArgs {
         }
     }
 
+    /// What is given that says how a cluster is asked about callers. Whoever gives it relies on it.
+    fn of_use_with_cluster(&self) -> Vec<String> {
+        let config = self.authentication_config.as_ref();
+        let given = [
+            self.audience.as_ref().map(|it| format!("--audience {it}")),
+            self.strict_audience.then(|| "--strict-audience".into()),
+            self.token_cache.map(|it| format!("--token-cache {}s", it.as_secs_f64())),
+            config.map(|it| format!("--authentication-config {}", it.display())),
+        ];
+        given.into_iter().flatten().collect()
+    }
+
     fn of_cluster(&self) -> Result<Authenticator, ConfigError> {
-        if self.token_cache > MAX_TOKEN_CACHE {
+        let lifetime = self.token_cache.unwrap_or(TOKEN_CACHE);
+        if lifetime > MAX_TOKEN_CACHE {
             return Err(ConfigError::new(
-                format!("--token-cache: {} s is too long.", self.token_cache.as_secs()),
+                format!("--token-cache: {} s is too long.", lifetime.as_secs()),
                 "Give at most 5m: for so long a token that was revoked would count.",
             ));
         }
@@ -344,9 +361,9 @@ impl ServeArgs {
             ConfigError::new(format!("--authentication-config: {error}."), "Mend the file, then start again.")
         })?;
         let settings = Settings {
-            audience: self.audience.as_str().into(),
+            audience: self.audience.as_deref().unwrap_or(AUDIENCE).into(),
             is_strict: self.strict_audience,
-            lifetime: self.token_cache,
+            lifetime,
         };
         Ok(Authenticator::Cluster { settings, issuers: issuers.unwrap_or_default() })
     }

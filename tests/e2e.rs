@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
-use support::process::{Service, eventually, get, run};
+use support::process::{Service, command, eventually, get, run};
 use tempfile::TempDir;
 
 const MESH: &str = "/v1/getEventMesh";
@@ -247,6 +247,19 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
         (plain(&["doctor"]), "Give --kubeconfig FILE or --context NAME, or run in a cluster."),
         (plain(&["doctor", "--kubeconfig", &garbled]), "it is not one, or not YAML at line 4, column 24"),
         (plain(&["doctor", "--service-account", "x"]), "such as `eventmesh-catalog/eventmesh-catalog`"),
+        (
+            serve(&["--dev-token", "--strict-audience"]),
+            "--strict-audience: who callers are and what they may see is asked of a cluster.\nLeave that out, or else",
+        ),
+        (serve(&["--tokens-file", &good, "--audience", "mine"]), "--audience mine: who callers are and"),
+        (serve(&["--strict-audience", "--token-cache", "90s"]), "--strict-audience, --token-cache 90s: who callers"),
+        (
+            serve(&["--dev-token", "--authentication-config", "/nowhere"]),
+            "--authentication-config /nowhere: who callers",
+        ),
+        (plain(&["serve", "--tokens-file", &good, "--token-cache", "10s"]), "--token-cache 10s: who callers are and"),
+        (plain(&["serve", "--dev-token", "--strict-audience"]), "--strict-audience: who callers are and"),
+        (plain(&["serve", "--token-cache", "6m"]), "--token-cache: 360 s is too long."),
         (serve(&["--dev-token", "--context", "kind"]), "cannot be used with '--context <NAME>'"),
         (serve(&["--dev-token", "--max-staleness", "soon"]), "give a time such as `1h` or `90s`"),
         (serve(&["--dev-token", "--max-staleness=-1s"]), "give a time such as `1h` or `90s`"),
@@ -286,6 +299,42 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
         assert!(told.contains(message), "{arguments:?}: {told}");
         assert!(!told.contains("secret-token"), "{told}");
+    }
+}
+
+#[test]
+fn what_is_said_by_the_environment_is_not_ignored_either() {
+    let sample = sample();
+    for (name, value, said) in [
+        ("EVENTMESH_STRICT_AUDIENCE", "true", "--strict-audience: who callers are"),
+        ("EVENTMESH_AUDIENCE", "eventmesh-catalog", "--audience eventmesh-catalog: who callers are"),
+        ("EVENTMESH_TOKEN_CACHE", "1s", "--token-cache 1s: who callers are"),
+    ] {
+        let mut command = command(&["serve", "--manifests", &sample, "--dev-token", "--listen", "127.0.0.1:0"]);
+        let output = command.env(name, value).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && told.contains(said), "{name}: {told}");
+    }
+    let help = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for default in ["[default: eventmesh-catalog]", "[default: 10s]"] {
+        assert_eq!(help.matches(default).count(), 1, "{default} in {help}");
+    }
+}
+
+#[test]
+fn tokens_that_others_can_read_on_the_way_are_warned_of() {
+    let folder = TempDir::new().unwrap();
+    let tokens = folder.path().join("tokens");
+    fs::write(&tokens, format!("a:{}\n", "0".repeat(64))).unwrap();
+    protect(&tokens, 0o600);
+    let sample = sample();
+    let arguments = ["--manifests", &sample, "--tokens-file", tokens.to_str().unwrap(), "--listen"];
+    for (address, warns) in [("0.0.0.0:0", true), ("127.0.0.1:0", false), ("[::ffff:127.0.0.1]:0", false)] {
+        let service = Service::start(&[&arguments[..], &[address]].concat());
+        service.signal("TERM");
+        let (_, log) = service.ended();
+        assert_eq!(log.matches("Tokens can be read on the way to ").count(), usize::from(warns), "{address}: {log}");
     }
 }
 

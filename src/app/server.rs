@@ -106,6 +106,11 @@ impl Server {
         format!("{scheme}://{}", self.address)
     }
 
+    /// Whether others than this machine reach it, and nothing is encrypted.
+    pub fn is_overheard(&self) -> bool {
+        self.tls.is_none() && !self.address.ip().to_canonical().is_loopback()
+    }
+
     /// Serves until `stopped` turns true, then finishes what is under way.
     pub async fn run(self, router: Router, mut stopped: watch::Receiver<bool>) {
         let Self { listener, limits, tls, .. } = self;

@@ -56,9 +56,10 @@ impl Service {
 
     /// Serves with these arguments on free ports, and reads from the greeting where.
     pub fn start(arguments: &[&str]) -> Self {
-        let free = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        let free = ["serve", "--admin-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
+        let free = if arguments.contains(&"--listen") { &free[..3] } else { &free[..] };
         let mut child =
-            command(&[&free, arguments].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            command(&[free, arguments].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let greeting = lines.next().expect("a greeting");
         let after = |text: &str, mark: &str| -> String {
