@@ -43,6 +43,8 @@ pub enum ApiError {
     Incomplete { awaited: String },
     #[error("The catalog was last up to date {} s ago, longer than answers are given for; try again later.", age.as_secs())]
     Stale { age: Duration },
+    #[error("Too many selections are asked for at once by those who may see the same; try again.")]
+    TooManySelections,
     #[error("The request took too long; try again.")]
     Timeout,
     #[error("Something went wrong on our side; the log has the cause under the request id.")]
@@ -64,9 +66,11 @@ impl ApiError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Incomplete { .. } | Self::Stale { .. } | Self::NoReview(_) | Self::Timeout => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Incomplete { .. }
+            | Self::Stale { .. }
+            | Self::NoReview(_)
+            | Self::TooManySelections
+            | Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -82,9 +86,12 @@ impl ApiError {
             Self::MethodNotAllowed => Some((header::ALLOW, HeaderValue::from_static("GET, HEAD"))),
             Self::NotAcceptable => Some((header::VARY, HeaderValue::from_static("Accept"))),
             Self::NoEncoding => Some((header::VARY, HeaderValue::from_static("Accept-Encoding"))),
-            Self::TooManyTokens | Self::Incomplete { .. } | Self::Stale { .. } | Self::NoReview(_) | Self::Timeout => {
-                Some((header::RETRY_AFTER, RETRY_AFTER.as_secs().into()))
-            }
+            Self::TooManyTokens
+            | Self::Incomplete { .. }
+            | Self::Stale { .. }
+            | Self::NoReview(_)
+            | Self::TooManySelections
+            | Self::Timeout => Some((header::RETRY_AFTER, RETRY_AFTER.as_secs().into())),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::io::{self, Write as _};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -14,7 +14,7 @@ use axum::http::HeaderValue;
 use bytes::Bytes;
 use hashbrown::DefaultHashBuilder;
 use serde::Serialize;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::dto;
 use super::error::ApiError;
@@ -37,6 +37,13 @@ const LARGE: usize = 64 << 10;
 /// How many bodies are made at once. Those who ask for more wait, so that making them does not keep changes from being
 /// linked.
 static MAKERS: Semaphore = Semaphore::const_new(4);
+/// How many bodies of selections are made at once for those who may see the same. There are as many selections as one can
+/// think of, and those of one must not keep the makers from all others.
+const SELECTIONS: usize = 2;
+/// How many more of them may wait.
+const WAITING: usize = 32;
+/// How many keys there may be before the first look at which of them are still needed.
+const FEW: usize = 64;
 
 /// The body of an answer, in all forms that were asked for so far.
 #[derive(Debug)]
@@ -179,8 +186,58 @@ pub struct Bodies {
     views: moka::future::Cache<(Hashed, Selection), (u64, Rendered), DefaultHashBuilder>,
     /// The view that was made last. Mostly there is one who polls, and who finds it here needs no cache.
     latest: Arc<ArcSwapOption<Latest>>,
-    /// Bodies that somebody still holds, by tag.
-    by_tag: Arc<Mutex<HashMap<String, Weak<Body>>>>,
+    /// Bodies by tag.
+    by_tag: Arc<Mutex<Held<String, Body>>>,
+    queues: Arc<Mutex<Held<Hashed, Queue>>>,
+}
+
+/// What somebody still holds, by a key.
+struct Held<K, V> {
+    by_key: HashMap<K, Weak<V>>,
+    /// With how many keys to look again for those that nobody needs: looking each time would cost more than it gains.
+    full: usize,
+}
+
+impl<K, V> Default for Held<K, V> {
+    fn default() -> Self {
+        Self { by_key: HashMap::new(), full: FEW }
+    }
+}
+
+impl<K: Eq + Hash, V> Held<K, V> {
+    /// What there already is, or else what is made.
+    fn get_or(&mut self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
+        if let Some(held) = self.by_key.get(&key).and_then(Weak::upgrade) {
+            return held;
+        }
+        if self.by_key.len() >= self.full {
+            self.by_key.retain(|_, it| it.strong_count() > 0);
+            self.full = FEW.max(2 * self.by_key.len());
+        }
+        let value = Arc::new(make());
+        self.by_key.insert(key, Arc::downgrade(&value));
+        value
+    }
+}
+
+/// Those who may see the same and ask for selections.
+struct Queue {
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        let semaphore = |count| Arc::new(Semaphore::new(count));
+        Self { places: semaphore(SELECTIONS + WAITING), turns: semaphore(SELECTIONS) }
+    }
+}
+
+/// The right to make a body, for as long as it is held.
+struct Turn {
+    _place: OwnedSemaphorePermit,
+    _next: OwnedSemaphorePermit,
+    _queue: Arc<Queue>,
 }
 
 impl Default for Bodies {
@@ -200,7 +257,7 @@ impl Default for Bodies {
                 weight(ENTRY + 8 * selection.written_len() + body)
             })
             .build_with_hasher(DefaultHashBuilder::default());
-        Self { fragments, views, latest: Arc::default(), by_tag: Arc::default() }
+        Self { fragments, views, latest: Arc::default(), by_tag: Arc::default(), queues: Arc::default() }
     }
 }
 
@@ -241,14 +298,26 @@ impl Bodies {
     }
 
     async fn render(&self, snapshot: Arc<Snapshot>, (grant, selection): (Hashed, Selection)) -> Rendered {
+        // The whole view is not counted: whoever polls it is not kept waiting by selections.
+        let turn = if selection.is_everything() { None } else { Some(self.turn(&grant).await?) };
         let bodies = self.clone();
         off_path(move || {
+            let _turn = turn;
             let view = snapshot.view(&grant.grant, &selection);
             let body = Body::new(bodies.json(view, &grant)?);
             Ok(bodies.shared(body))
         })
         .await?
         .map_err(|error: serde_json::Error| ApiError::Internal(error.to_string()))
+    }
+
+    /// Waits for the turn to make the body of a selection.
+    async fn turn(&self, grant: &Hashed) -> Result<Turn, ApiError> {
+        let queue = locked(&self.queues).get_or(grant.clone(), Queue::default);
+        let place = queue.places.clone().try_acquire_owned().map_err(|_| ApiError::TooManySelections)?;
+        let turn = queue.turns.clone().acquire_owned().await;
+        let turn = turn.map_err(|error| ApiError::Internal(error.to_string()))?;
+        Ok(Turn { _place: place, _next: turn, _queue: queue })
     }
 
     fn json(&self, view: View<'_>, grant: &Hashed) -> serde_json::Result<Vec<u8>> {
@@ -283,15 +352,12 @@ impl Bodies {
 
     /// The body with this content that there already is, or else this one.
     fn shared(&self, body: Body) -> Arc<Body> {
-        let mut by_tag = self.by_tag.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(same) = by_tag.get(&body.tag).and_then(Weak::upgrade) {
-            return same;
-        }
-        by_tag.retain(|_, it| it.strong_count() > 0);
-        let body = Arc::new(body);
-        by_tag.insert(body.tag.clone(), Arc::downgrade(&body));
-        body
+        locked(&self.by_tag).get_or(body.tag.clone(), || body)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The four lists of an answer, in their order in it.
@@ -337,4 +403,64 @@ async fn off_path<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         work()
     };
     tokio::task::spawn_blocking(permitted).await.map_err(|error| ApiError::Internal(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::grant::Scope;
+
+    fn within(namespaces: &[&str]) -> Arc<Grant> {
+        Arc::new(Grant::scoped(Scope::Namespaces(namespaces.iter().map(ToString::to_string).collect())))
+    }
+
+    fn selected(labels: &str) -> Selection {
+        Selection { labels: labels.parse().unwrap(), ..Selection::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn selections_of_one_are_nobody_elses_wait() {
+        let (bodies, snapshot) = (Bodies::default(), Arc::new(Snapshot::default()));
+        let get = |grant: Arc<Grant>, selection| {
+            let (bodies, snapshot) = (bodies.clone(), snapshot.clone());
+            async move { bodies.get(&snapshot, grant, selection).await.map(|_| ()) }
+        };
+        let greedy = within(&["a"]);
+        let hashed = Hashed::new(greedy.clone());
+        let first = bodies.turn(&hashed).await.ok().unwrap();
+        let second = bodies.turn(&hashed).await.ok().unwrap();
+        let waiting: Vec<_> =
+            (0..WAITING).map(|n| tokio::spawn(get(greedy.clone(), selected(&format!("waits={n}"))))).collect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(waiting.iter().all(|it| !it.is_finished()));
+        // Equal rights are the same, whoever has them.
+        assert_eq!(get(within(&["a"]), selected("one=more")).await, Err(ApiError::TooManySelections));
+        assert_eq!(get(greedy.clone(), Selection::default()).await, Ok(()), "the whole view is not counted");
+        assert_eq!(get(within(&["b"]), selected("one=more")).await, Ok(()), "nor are others");
+        // Who goes away makes place.
+        waiting[0].abort();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let next = tokio::spawn(get(greedy.clone(), selected("one=more")));
+        drop(first);
+        for it in waiting.into_iter().skip(1).chain([next]) {
+            assert_eq!(it.await.unwrap(), Ok(()));
+        }
+        drop(second);
+        assert_eq!(get(greedy, selected("yet=more")).await, Ok(()));
+    }
+
+    #[test]
+    fn what_is_held_is_found_and_the_rest_is_cleared_away_now_and_then() {
+        let mut held = Held::default();
+        let kept: Vec<_> = (0..FEW).map(|n| held.get_or(n, || n)).collect();
+        for n in FEW..100 * FEW {
+            held.get_or(n, || n);
+            assert!(held.by_key.len() <= 2 * FEW, "{n}");
+        }
+        for (n, it) in kept.iter().enumerate() {
+            assert!(Arc::ptr_eq(it, &held.get_or(n, || 0)));
+        }
+        drop(kept);
+        assert_eq!(*held.get_or(0, || 7), 7, "nobody holds it any more");
+    }
 }
