@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
-use support::process::{Service, command, eventually, get, run};
+use support::process::{Service, command, eventually, get, make_fifo, run};
 use tempfile::TempDir;
 
 const MESH: &str = "/v1/getEventMesh";
@@ -152,6 +152,11 @@ fn a_tokens_file_lets_in_and_limits() {
 
     service.token = "t-new".into();
     fs::write(&tokens, "new:t-new\n").unwrap();
+    make_fifo(&folder.path().join("fifo"));
+    fs::rename(folder.path().join("fifo"), &tokens).unwrap();
+    let told = format!("tokens file {} is not a regular file", tokens.display());
+    eventually(&told, || service.log().contains(&told).then_some(()));
+    assert_eq!(service.get(MESH, &[]).status, 200, "what was last read still counts");
     fs::remove_file(&tokens).unwrap();
     eventually("nobody", || (service.get(MESH, &[]).status == 401).then_some(()));
     fs::write(&tokens, "new:t-new\n").unwrap();
@@ -282,6 +287,7 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
             "Choose an address of this machine and a free port.",
         ),
         (serve(&["--tokens-file", "/nowhere"]), "tokens file /nowhere does not exist"),
+        (serve(&["--tokens-file", folder.path().to_str().unwrap()]), "is not a regular file.\nMend the file"),
         (serve(&["--tokens-file", &exposed]), "has mode 604, so that others can read it; run `chmod o= "),
         (serve(&["--tokens-file", &malformed]), "line 2: the second field is not 64 hexadecimal digits"),
         (serve(&["--tokens-file", &empty]), "has no tokens, so that nobody could ask"),

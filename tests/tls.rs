@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
-use support::process::{Service, run};
+use support::process::{Service, make_fifo, run};
 use support::tls::{
     Authority, CONTINUATION, Connection, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, HTTP1, HTTP2,
     INITIAL_WINDOW_SIZE, Issued, RST_STREAM, connect, frame, get_head, next_frame, preface, shown,
@@ -148,6 +148,8 @@ async fn a_new_certificate_is_served_to_new_connections() {
     expect_shown(&service, &client, &new).await;
     assert_eq!(status(&mut before, &service).await, 200, "who is there is not sent away");
     assert!(!service.log().contains("ERROR"), "{}", service.log());
+    until("the log", async || service.log().contains("TLS certificate and key read")).await;
+    assert_eq!(service.log().matches("TLS certificate and key read").count(), 1, "only what is new is told");
 }
 
 #[tokio::test]
@@ -170,6 +172,11 @@ async fn what_cannot_be_used_is_told_and_passed_over() {
         until(&message, async || service.log().contains(&message)).await;
         assert_eq!(shown(&connect(&service.address, &client).await.unwrap()), first, "{message}");
     }
+    make_fifo(&folder.path("fifo"));
+    fs::rename(folder.path("fifo"), folder.path("tls.key")).unwrap();
+    let none = format!("--tls-key {key} is not a regular file");
+    until(&none, async || service.log().contains(&none)).await;
+    serves(&service, &client).await;
     fs::remove_file(folder.path("tls.key")).unwrap();
     let gone = format!("--tls-key {key}: No such file or directory");
     until(&gone, async || service.log().contains(&gone)).await;
@@ -180,7 +187,7 @@ async fn what_cannot_be_used_is_told_and_passed_over() {
     service.signal("TERM");
     let (_, log) = service.ended();
     let told = "The TLS certificate and key last read still count";
-    assert_eq!(log.matches(told).count(), 4, "each is told once: {log}");
+    assert_eq!(log.matches(told).count(), 5, "each is told once: {log}");
     assert!(!log.contains(&half_a_key[30..60]), "{log}");
 }
 
@@ -228,6 +235,8 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
     let bad_key = folder.write("bad-key", secret);
     let unreadable_key = folder.write("unreadable-key", secret.replace("LWt", "%&/secret-key"));
     let encrypted = folder.write("encrypted", secret.replace("PRIVATE", "ENCRYPTED PRIVATE"));
+    let large = folder.write("large", "");
+    fs::File::options().write(true).open(&large).unwrap().set_len((4 << 20) + 1).unwrap();
     let other_key = folder.write("other-key", other.key.serialize_pem());
     let (certificate, key) = (folder.text("tls.crt"), folder.text("tls.key"));
     let inside = folder.text("");
@@ -243,12 +252,13 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
             both("/nowhere", &key),
             "--tls-cert /nowhere: No such file or directory (os error 2).\nName a file that is there and that",
         ),
-        (both(&certificate, &inside), "Is a directory"),
+        (both(&certificate, &inside), &format!("--tls-key {inside} is not a regular file.\nName a file that is there")),
         (both(&garbage, &key), &format!("--tls-cert {garbage} has no certificate.\n{is_pem}")),
         (both(&key, &key), &format!("--tls-cert {key} has no certificate.\n{is_pem}")),
         (both(&no_der, &key), &format!("--tls-cert {no_der} has a certificate that cannot be read.\n{is_pem}")),
         (both(&unreadable, &key), &format!("--tls-cert {unreadable} is not PEM, or not all of it.\n{is_pem}")),
-        (both("/dev/zero", &key), "--tls-cert /dev/zero is larger than 4 MiB.\n"),
+        (both("/dev/zero", &key), "--tls-cert /dev/zero is not a regular file.\nName a file that is there"),
+        (both(&large, &key), &format!("--tls-cert {large} is larger than 4 MiB.\n")),
         (
             both(&certificate, &certificate),
             &format!("--tls-key {certificate} has no private key, or an encrypted one.\n{is_key}"),

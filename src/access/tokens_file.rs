@@ -33,6 +33,8 @@ pub enum TokensFileError {
     Gone(PathBuf),
     #[error("tokens file {0} cannot be read: {1}")]
     Unreadable(PathBuf, String),
+    #[error("tokens file {0} is not a regular file")]
+    NoFile(PathBuf),
     #[error("tokens file {0} has mode {1:03o}, so that others can read it; run `chmod o= {0}`")]
     Exposed(PathBuf, u32),
     #[error("tokens file {0}, line {1}: {2}")]
@@ -61,11 +63,14 @@ impl TokensFile {
     /// Keeps up with the file for as long as the process lives. A state that cannot be used is told and passed over,
     /// so that a slip does not lock everybody out. A file that is gone lets nobody in.
     ///
-    /// The file is small and is read each time: nothing else tells for certain that it is still the same.
+    /// The file is small and is read each time: nothing else tells for certain that it is still the same. A file system
+    /// that hangs keeps nobody but this from going on.
     pub async fn keep_up(self: Arc<Self>) {
         let mut seen = None;
         loop {
-            let now = read(&self.path);
+            let file = self.clone();
+            // It fails when it panicked, and when the process ends.
+            let Ok(now) = tokio::task::spawn_blocking(move || read(&file.path)).await else { return };
             if seen.as_ref() != Some(&now) {
                 self.renew(&now);
                 seen = Some(now);
@@ -96,6 +101,10 @@ fn read(path: &Path) -> Result<String, TokensFileError> {
         _ => TokensFileError::Unreadable(path.into(), error.to_string()),
     };
     let metadata = fs::metadata(path).map_err(failed)?;
+    // What is something else may keep whoever opens it.
+    if !metadata.is_file() {
+        return Err(TokensFileError::NoFile(path.into()));
+    }
     let mode = metadata.permissions().mode() & 0o777;
     if !mode.is_multiple_of(0o10) {
         return Err(TokensFileError::Exposed(path.into(), mode));

@@ -34,6 +34,11 @@ pub fn run(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
 }
 
+/// A file that keeps whoever opens it until somebody writes.
+pub fn make_fifo(path: &Path) {
+    assert!(Command::new("mkfifo").args(["-m", "600"]).arg(path).status().unwrap().success());
+}
+
 /// A running service. It ends with the test, and has told no token until then.
 pub struct Service {
     child: Child,

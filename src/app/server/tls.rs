@@ -3,10 +3,10 @@
 //! Nothing of a key may reach a log or an error, so that no error of a parser is passed on.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -53,6 +53,8 @@ impl fmt::Display for Named {
 pub enum TlsError {
     #[error("{0}: {1}")]
     Unreadable(Named, String),
+    #[error("{0} is not a regular file")]
+    NoFile(Named),
     #[error("{0} is larger than 4 MiB")]
     TooLarge(Named),
     #[error("{0} is not PEM, or not all of it")]
@@ -74,7 +76,9 @@ pub enum TlsError {
 impl TlsError {
     fn remedy(&self) -> &'static str {
         match self {
-            Self::Unreadable(..) | Self::TooLarge(_) => "Name a file that is there and that this account may read.",
+            Self::Unreadable(..) | Self::NoFile(_) | Self::TooLarge(_) => {
+                "Name a file that is there and that this account may read."
+            }
             Self::NotPem(_) | Self::NoCertificate(_) | Self::BadCertificate(_) => {
                 "Give a PEM file with `-----BEGIN CERTIFICATE-----`, whole."
             }
@@ -97,6 +101,8 @@ impl From<TlsError> for ConfigError {
 pub struct Tls {
     files: Files,
     config: ArcSwap<ServerConfig>,
+    /// What was read first, until somebody keeps up with it: no key stays for longer than it counts.
+    opened: Mutex<Option<Contents>>,
 }
 
 impl Tls {
@@ -105,8 +111,9 @@ impl Tls {
     /// # Errors
     /// When they cannot be used.
     pub fn open(files: Files) -> Result<Self, TlsError> {
-        let config = files.config(&files.read()?)?;
-        Ok(Self { files, config: ArcSwap::new(config) })
+        let contents = files.read()?;
+        let config = files.config(&contents)?;
+        Ok(Self { files, config: ArcSwap::new(config), opened: Mutex::new(Some(contents)) })
     }
 
     pub fn current(&self) -> Arc<ServerConfig> {
@@ -118,16 +125,19 @@ impl Tls {
     ///
     /// Files are replaced one after the other, and in several steps. So a state is only told once it has lasted from one
     /// look to the next. The files are small and are read each time: nothing else tells for certain that they are the
-    /// same.
+    /// same. A file system that hangs keeps nobody but this from going on.
     pub async fn keep_up(self: Arc<Self>) {
-        let (mut known, mut last) = (None, None);
+        let mut known = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take().map(Ok);
+        let mut last = None;
         loop {
-            let now = self.files.read();
+            tokio::time::sleep(LOOK).await;
+            let tls = self.clone();
+            // It fails when it panicked, and when the process ends.
+            let Ok(now) = tokio::task::spawn_blocking(move || tls.files.read()).await else { return };
             if known.as_ref() != Some(&now) && self.renew(&now, last.as_ref() == Some(&now)) {
                 known = Some(now.clone());
             }
             last = Some(now);
-            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -222,8 +232,13 @@ impl Files {
     }
 }
 
-/// A path may name anything, and what is no file may have no end.
+/// A path may name anything. What is no file may have no end, or keep whoever opens it.
 fn read(file: Named) -> Result<Vec<u8>, TlsError> {
+    match fs::metadata(&file.1) {
+        Ok(metadata) if !metadata.is_file() => return Err(TlsError::NoFile(file)),
+        Ok(_) => {}
+        Err(error) => return Err(TlsError::Unreadable(file, error.to_string())),
+    }
     let mut content = vec![];
     match File::open(&file.1).and_then(|it| it.take(MAX_FILE + 1).read_to_end(&mut content)) {
         Ok(_) if content.len() as u64 > MAX_FILE => Err(TlsError::TooLarge(file)),
