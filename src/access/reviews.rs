@@ -28,8 +28,11 @@ const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews
 /// because somebody may see many namespaces.
 const AT_ONCE: usize = 16;
 
-/// What the API server said of its own audiences is looked at again after so long, when a token is not for them.
-const LEARN_AGAIN: Duration = Duration::from_secs(10);
+/// After something new was learned of the API server's own audiences, a token that is not for them is taken to be for none
+/// of it for so long.
+const LEARNED: Duration = Duration::from_secs(10);
+/// How many of the API server's own audiences are remembered.
+const MAX_OWN: usize = 16;
 /// So much of a token is as good as all of it, in bytes.
 const PIECE: usize = 20;
 
@@ -49,9 +52,17 @@ pub struct Reviewer {
     server: Server,
     token_turns: Semaphore,
     access_turns: Semaphore,
-    /// What is known of the API server's own audiences, and since when.
-    own: ArcSwapOption<(Vec<String>, Instant)>,
+    own: ArcSwapOption<Own>,
     counts: Counts,
+}
+
+/// What is known of the API server's own audiences: it never says all of them, but those that a token is for as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Own {
+    audiences: Vec<String>,
+    /// When the last of them was learned. What brings nothing new does not count: whoever presents garbage must not keep
+    /// out those whose audience is still to be learned.
+    learned: Instant,
 }
 
 /// How often was asked.
@@ -89,23 +100,32 @@ impl Reviewer {
             Audience::Either(name) => (Some(name.to_string()), true),
         };
         let own = self.own.load_full().filter(|_| is_for_server);
-        let audiences: Vec<_> = ours.into_iter().chain(own.iter().flat_map(|it| it.0.iter().cloned())).collect();
+        let known = own.iter().flat_map(|it| it.audiences.iter().cloned());
+        let audiences: Vec<_> = ours.iter().cloned().chain(known).collect();
         if !audiences.is_empty()
             && let Some((user, _)) = self.reviewed(token, Some(&audiences)).await?
         {
             return Ok(Some(user));
         }
-        if !is_for_server || own.is_some_and(|it| it.1.elapsed() < LEARN_AGAIN) {
+        // Tokens that are for the API server for certain are not so many that the second question matters.
+        let is_taken_for_nobodys = ours.is_some() && own.is_some_and(|it| it.learned.elapsed() < LEARNED);
+        if !is_for_server || is_taken_for_nobodys {
             return Ok(None);
         }
-        // What its own audiences are is learned from the first token that is for them.
-        let own = self.own.load_full();
+        // What its own audiences are is learned from tokens that are for them.
         let reviewed = self.reviewed(token, None).await?;
-        let learned = reviewed.as_ref().map(|(_, audiences)| audiences.clone()).filter(|it| !it.is_empty());
-        if let Some(audiences) = learned.or_else(|| own.map(|it| it.0.clone())) {
-            self.own.store(Some(Arc::new((audiences, Instant::now()))));
-        }
-        Ok(reviewed.map(|(user, _)| user))
+        Ok(reviewed.map(|(user, audiences)| {
+            self.learn(&audiences);
+            user
+        }))
+    }
+
+    fn learn(&self, audiences: &[String]) {
+        let now = Instant::now();
+        self.own.rcu(|own| match Own::with(own.as_deref(), audiences, now) {
+            Some(more) => Some(Arc::new(more)),
+            None => own.clone(),
+        });
     }
 
     /// The holder of a token that is for one of these audiences, or else for the API server, and for which it is.
@@ -144,6 +164,20 @@ impl Reviewer {
 
     fn counted<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
         answer.inspect_err(|_| _ = self.counts.failures.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Own {
+    /// What is known with these audiences; `None` where none of them is new, or there is no room for more.
+    fn with(own: Option<&Self>, audiences: &[String], now: Instant) -> Option<Self> {
+        let known = own.map(|it| &it.audiences[..]).unwrap_or_default();
+        let mut all = known.to_vec();
+        for audience in audiences {
+            if all.len() < MAX_OWN && !all.contains(audience) {
+                all.push(audience.clone());
+            }
+        }
+        (all.len() > known.len()).then_some(Self { audiences: all, learned: now })
     }
 }
 
@@ -223,87 +257,4 @@ fn spec(user: &User, question: &Question, place: &Place) -> SubjectAccessReviewS
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::super::questions::Verb;
-    use super::*;
-    use crate::mesh::GroupKind;
-
-    #[test]
-    fn only_who_is_said_to_be_somebody_for_that_audience_is() {
-        let ours = ["catalog".to_owned()];
-        let check = |status: Value, asked: Option<&[String]>, expected: Option<&str>| {
-            let found = holder(serde_json::from_value(status.clone()).unwrap(), asked);
-            assert_eq!(found.map(|(user, _)| user.name).as_deref(), expected, "{status} for {asked:?}");
-        };
-        let user = json!({"username": "jane", "uid": "1", "groups": ["b", "a", "b"], "extra": {"x": ["1"]}});
-        let good = |audiences: Value| json!({"authenticated": true, "user": user, "audiences": audiences});
-        check(good(json!(["catalog", "nobody/1"])), Some(&ours), Some("jane"));
-        check(good(json!(["server"])), None, Some("jane"));
-        check(good(Value::Null), None, Some("jane"));
-        // What does not know audiences has not looked at them.
-        check(good(Value::Null), Some(&ours), None);
-        check(good(json!([])), Some(&ours), None);
-        check(good(json!(["server"])), Some(&ours), None);
-        check(good(json!(["catalog/x", "catalo", "Catalog"])), Some(&ours), None);
-        check(json!({"authenticated": false, "user": user, "audiences": ["catalog"]}), Some(&ours), None);
-        check(json!({"user": user, "audiences": ["catalog"]}), Some(&ours), None);
-        check(json!({"authenticated": true, "user": user, "error": "but"}), None, Some("jane"));
-        check(json!({"authenticated": true}), None, None);
-        check(json!({"authenticated": true, "user": {}}), None, None);
-        check(json!({"authenticated": true, "user": {"username": ""}}), None, None);
-        check(json!({}), None, None);
-        let (found, _) = holder(serde_json::from_value(good(Value::Null)).unwrap(), None).unwrap();
-        assert_eq!((found.groups, found.uid.as_str()), (vec!["a".to_owned(), "b".to_owned()], "1"));
-        assert_eq!(found.extra, [("x".to_owned(), vec!["1".to_owned()])].into());
-    }
-
-    #[test]
-    fn questions_are_about_all_that_they_cover_and_nothing_more() {
-        let user = User { name: "jane".into(), groups: vec!["a".into()], ..User::default() };
-        let place = Place { version: "v1".into(), plural: "geese".into() };
-        let ask = |namespace: Option<&str>, name: Option<&str>| {
-            let (namespace, name) = (namespace.map(Into::into), name.map(Into::into));
-            let question = Question { verb: Verb::Get, of: GroupKind::new("a.example", "Goose"), namespace, name };
-            serde_json::to_value(spec(&user, &question, &place)).unwrap()
-        };
-        let about = |attributes: Value| {
-            let mut all = json!({"group": "a.example", "version": "v1", "resource": "geese", "verb": "get"});
-            all.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
-            json!({"user": "jane", "groups": ["a"], "extra": {}, "resourceAttributes": all})
-        };
-        assert_eq!(ask(None, None), about(json!({})));
-        assert_eq!(ask(Some("shop"), None), about(json!({"namespace": "shop"})));
-        assert_eq!(ask(Some("shop"), Some("one")), about(json!({"namespace": "shop", "name": "one"})));
-    }
-    #[test]
-    fn what_could_not_be_decided_is_neither_a_no_nor_a_yes() {
-        let check = |status: Value, expected: Option<bool>| {
-            let found = allowed(serde_json::from_value(status.clone()).unwrap());
-            assert_eq!(found.ok(), expected, "{status}");
-        };
-        check(json!({"allowed": true}), Some(true));
-        check(json!({"allowed": false}), Some(false));
-        check(json!({"allowed": false, "denied": true}), Some(false));
-        check(json!({"allowed": true, "denied": true}), None);
-        // One who decides may allow what another one could not be asked about.
-        check(json!({"allowed": true, "evaluationError": "no answer"}), Some(true));
-        check(json!({"allowed": false, "evaluationError": "no answer"}), None);
-        check(json!({"allowed": false, "evaluationError": ""}), Some(false));
-        check(json!({"allowed": false, "denied": true, "evaluationError": "no answer"}), Some(false));
-    }
-
-    #[test]
-    fn failures_do_not_tell_tokens() {
-        let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJhIn0.c2lnbmF0dXJl";
-        let repeats = Failure::Garbled("the answer repeats what was asked".into());
-        for words in [format!("what is {token}?"), format!("cut: {}", &token[7..27]), token[40..].to_owned()] {
-            assert_eq!(without(token, Failure::Garbled(words)), repeats);
-        }
-        assert_eq!(without("short", Failure::Refused("a short one".into())), repeats);
-        let others = Failure::Refused(format!("not {}", &token[7..26]));
-        assert_eq!(without(token, others.clone()), others);
-        assert_eq!(without("", others.clone()), others);
-    }
-}
+mod tests;
