@@ -35,6 +35,29 @@ const LEARNED: Duration = Duration::from_secs(10);
 const MAX_OWN: usize = 16;
 /// So much of a token is as good as all of it, in bytes.
 const PIECE: usize = 20;
+/// How much of the error of a review is passed on, in characters.
+const MAX_WORDS: usize = 300;
+/// What is said where somebody could not be asked, in small letters; not as parts of other words.
+const TRANSPORT: [&str; 18] = [
+    "dial tcp",
+    "connection refused",
+    "connection reset",
+    "broken pipe",
+    "no route to host",
+    "unreachable",
+    "deadline exceeded",
+    "timeout",
+    "timed out",
+    "eof",
+    "no such host",
+    "server misbehaving",
+    "not initialized",
+    "unable to handle the request",
+    "fetching keys",
+    "tls handshake",
+    "x509:",
+    "i/o",
+];
 
 /// For whom a token has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +170,8 @@ impl Reviewer {
         let _turn = turn(&self.token_turns).await?;
         self.counts.tokens.fetch_add(1, Ordering::Relaxed);
         let review = self.counted(hedged(ask).await).map_err(|failure| without(token, failure))?;
-        Ok(holder(review.status.ok_or_else(unanswered)?, audiences))
+        self.counted(holder(review.status.ok_or_else(unanswered)?, audiences))
+            .map_err(|failure| without(token, failure))
     }
 
     /// Whether somebody may do something.
@@ -217,11 +241,36 @@ fn without(token: &str, failure: Failure) -> Failure {
 
 /// Who is said to hold a token, and for which audiences it is. A review that does not speak of audiences has only looked
 /// whether the token is for the API server.
-fn holder(status: TokenReviewStatus, asked: Option<&[String]>) -> Option<(User, Vec<String>)> {
+fn holder(status: TokenReviewStatus, asked: Option<&[String]>) -> Result<Option<(User, Vec<String>)>, Failure> {
     let audiences = status.audiences.unwrap_or_default();
     let is_for_it = asked.is_none_or(|asked| audiences.iter().any(|it| asked.contains(it)));
     let is_good = status.authenticated == Some(true) && is_for_it;
-    Some((status.user.filter(|_| is_good).and_then(user)?, audiences))
+    if let Some(user) = status.user.filter(|_| is_good).and_then(user) {
+        return Ok(Some((user, audiences)));
+    }
+    match status.error.filter(|it| is_of_transport(it)) {
+        Some(error) => {
+            let words = format!("it could not find out whose token it is: {error}").chars().take(MAX_WORDS).collect();
+            Err(Failure::Busy { status: 201, words, retry_after: None })
+        }
+        None => Ok(None),
+    }
+}
+
+/// Whether the error of a review is that somebody whom the API server asks could not be asked: a webhook, or the issuer
+/// of tokens whose keys it needs. All others are verdicts on the token, such as "token has expired": there is no telling
+/// the two apart but by their words. Whoever gets such words into an error by what is in their token gets a 503 for it
+/// instead of a 401, and nobody else does.
+fn is_of_transport(error: &str) -> bool {
+    let error = error.to_lowercase();
+    let is_part = |it: Option<char>| it.is_some_and(|it| it.is_ascii_alphanumeric());
+    let is_said = |words: &&str| {
+        let mut found = error.match_indices(*words).filter_map(|(at, _)| error.split_at_checked(at));
+        found.any(|(before, after)| {
+            !is_part(before.chars().next_back()) && !is_part(after.get(words.len()..).and_then(|it| it.chars().next()))
+        })
+    };
+    TRANSPORT.iter().any(is_said)
 }
 
 /// Somebody without a name is nobody.

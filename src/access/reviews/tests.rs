@@ -113,7 +113,7 @@ fn no_more_audiences_are_remembered_than_there_is_room_for() {
 fn only_who_is_said_to_be_somebody_for_that_audience_is() {
     let ours = ["catalog".to_owned()];
     let check = |status: Value, asked: Option<&[String]>, expected: Option<&str>| {
-        let found = holder(serde_json::from_value(status.clone()).unwrap(), asked);
+        let found = holder(serde_json::from_value(status.clone()).unwrap(), asked).unwrap();
         assert_eq!(found.map(|(user, _)| user.name).as_deref(), expected, "{status} for {asked:?}");
     };
     let user = json!({"username": "jane", "uid": "1", "groups": ["b", "a", "b"], "extra": {"x": ["1"]}});
@@ -133,9 +133,78 @@ fn only_who_is_said_to_be_somebody_for_that_audience_is() {
     check(json!({"authenticated": true, "user": {}}), None, None);
     check(json!({"authenticated": true, "user": {"username": ""}}), None, None);
     check(json!({}), None, None);
-    let (found, _) = holder(serde_json::from_value(good(Value::Null)).unwrap(), None).unwrap();
+    let (found, _) = holder(serde_json::from_value(good(Value::Null)).unwrap(), None).unwrap().unwrap();
     assert_eq!((found.groups, found.uid.as_str()), (vec!["a".to_owned(), "b".to_owned()], "1"));
     assert_eq!(found.extra, [("x".to_owned(), vec!["1".to_owned()])].into());
+}
+
+#[test]
+fn an_error_on_the_way_to_those_who_know_is_no_verdict() {
+    let check = |error: &str, is_verdict: bool| {
+        let status = json!({"authenticated": false, "error": error});
+        let found = holder(serde_json::from_value(status).unwrap(), None);
+        match found {
+            Ok(found) => assert!(found.is_none() && is_verdict, "{error}"),
+            Err(Failure::Busy { words, .. }) => assert!(words.len() <= MAX_WORDS && !is_verdict, "{error}"),
+            Err(other) => panic!("{error}: {other}"),
+        }
+    };
+    for error in [
+        "",
+        "invalid bearer token",
+        "[invalid bearer token, token lookup failed]",
+        "[invalid bearer token, service account token has expired]",
+        "service account token has been invalidated",
+        "service account shop/jane has been deleted",
+        "service account token is not valid yet",
+        "oidc: verify token: oidc: token is expired (Token Expiry: 2026-01-01 00:00:00 +0000 UTC)",
+        "oidc: verify token: failed to verify signature: failed to verify id token signature",
+        "oidc: could not parse issuer \"https://login.example.com/api/oidc\"",
+        "the user geof is of no use, and neither is timeouts or eofs",
+        "service account shop/timeouter not found",
+    ] {
+        check(error, true);
+    }
+    let long = format!("Post \"https://webhook/{}\": EOF", "x".repeat(1000));
+    for error in [
+        "Post \"https://webhook.example.com/authenticate\": dial tcp 10.0.0.1:443: connect: connection refused",
+        "[invalid bearer token, Post \"https://webhook/\": read tcp 10.0.0.2:1->10.0.0.1:443: connection reset by peer]",
+        "Post \"https://webhook/\": context deadline exceeded",
+        "Post \"https://webhook/\": net/http: request canceled (Client.Timeout exceeded while awaiting headers)",
+        "Post \"https://webhook/\": net/http: TLS handshake timeout",
+        "Post \"https://webhook/\": remote error: tls handshake failure",
+        "Post \"https://webhook/\": read tcp 10.0.0.2:1->10.0.0.1:443: i/o error",
+        "Post \"https://webhook/\": the operation timed out",
+        "Post \"https://webhook/\": EOF",
+        "unexpected EOF",
+        "Post \"https://webhook/\": dial: lookup webhook: no such host",
+        "lookup webhook on 10.0.0.10:53: server misbehaving",
+        "connect: network is unreachable",
+        "connect: no route to host",
+        "write: broken pipe",
+        "oidc: authenticator not initialized",
+        "oidc: verify token: failed to verify signature: fetching keys oidc: get keys failed: 503 Service Unavailable",
+        "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+        "the server is currently unable to handle the request",
+        &long,
+    ] {
+        check(error, false);
+    }
+    // Who is known in spite of it is known.
+    let status = json!({"authenticated": true, "user": {"username": "jane"}, "error": "dial tcp: connection refused"});
+    assert!(holder(serde_json::from_value(status).unwrap(), None).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn errors_of_reviews_count_as_failures_and_do_not_tell_tokens() {
+    let token = "a-token-of-more-than-twenty-bytes";
+    let (reviewer, _) = reviewer(
+        |spec| json!({"authenticated": false, "error": format!("dial tcp: {}", spec["token"].as_str().unwrap())}),
+    )
+    .await;
+    let failure = reviewer.holder(token, &Audience::Server).await.unwrap_err();
+    assert_eq!(failure, Failure::Garbled("the answer repeats what was asked".into()));
+    assert_eq!(reviewer.counts().failures.load(Ordering::Relaxed), 1);
 }
 
 #[test]
