@@ -113,8 +113,11 @@ async fn of_cluster(server: &Server) -> Result<Fetched, FetchError> {
     }
     let (keys, clock) = keys_at(server, KEYS_OF_CLUSTER).await.map_err(refused)?;
     let keys = keys.map_err(|error| match error {
-        KeysError::Unimplemented => FetchError::NotForUs(error.to_string()),
-        _ => FetchError::Failed(error.to_string()),
+        KeysError::Garbled => FetchError::Failed(error.to_string()),
+        // The API server can check what is signed with keys that are of no use here.
+        KeysError::Unimplemented | KeysError::NoneUsable | KeysError::TooMany => {
+            FetchError::NotForUs(error.to_string())
+        }
     })?;
     Ok(Fetched { issuer: found.issuer.into(), keys, clock })
 }

@@ -120,6 +120,8 @@ async fn a_cluster_is_asked_for_keys_where_it_is() {
         ("200 OK", "403 Forbidden", keys(), true),
         ("200 OK", "404 Not Found", keys(), true),
         ("200 OK", "200 OK", curve.into(), true),
+        ("200 OK", "200 OK", r#"{"keys":[]}"#.into(), true),
+        ("200 OK", "200 OK", set(&vec![RSA.jwk(); 101]).to_string(), true),
         ("401 Unauthorized", "200 OK", keys(), false),
         ("500 Oops", "200 OK", keys(), false),
         ("200 OK", "429 Slow", keys(), false),
