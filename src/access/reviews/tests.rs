@@ -116,7 +116,7 @@ fn only_who_is_said_to_be_somebody_for_that_audience_is() {
         let found = holder(serde_json::from_value(status.clone()).unwrap(), asked).unwrap();
         assert_eq!(found.map(|(user, _)| user.name).as_deref(), expected, "{status} for {asked:?}");
     };
-    let user = json!({"username": "jane", "uid": "1", "groups": ["b", "a", "b"], "extra": {"x": ["1"]}});
+    let user = json!({"username": "jane", "uid": "1", "groups": ["b", "a", "b"], "extra": {"x": ["1"], CREDENTIAL_ID: ["JTI=1"]}});
     let good = |audiences: Value| json!({"authenticated": true, "user": user, "audiences": audiences});
     check(good(json!(["catalog", "nobody/1"])), Some(&ours), Some("jane"));
     check(good(json!(["server"])), None, Some("jane"));
