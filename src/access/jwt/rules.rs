@@ -13,7 +13,7 @@ use super::Verified;
 use super::keys::Keys;
 use super::mapping::Mapping;
 use super::refusal::Refusal;
-use super::token::{Dates, Token};
+use super::token::{Dates, Parts};
 
 /// The most keys that are tried for a token that names none, or one that several have.
 const MAX_TRIES: usize = 20;
@@ -39,7 +39,7 @@ pub struct Rules {
 /// What a token says, without proof.
 pub struct Statement<'a> {
     rules: &'a Rules,
-    token: Token<'a>,
+    token: Parts<'a>,
     algorithm: Algorithm,
     audiences: Vec<String>,
     dates: Dates,
@@ -67,7 +67,7 @@ impl Rules {
     /// # Errors
     /// When it could not be good whatever the keys are.
     pub fn read<'a>(&'a self, text: &'a str) -> Result<Statement<'a>, Refusal> {
-        let token = Token::read(text)?;
+        let token = Parts::read(text)?;
         if token.algorithm == UNIMPLEMENTED {
             return Err(Refusal::Unimplemented);
         }
@@ -104,7 +104,7 @@ impl Statement<'_> {
         if self.key_id().is_some() && named > 0 && fitting.peek().is_none() {
             return Err(Unsigned::Refused(Refusal::OtherKey));
         }
-        let Token { message, signature, .. } = self.token;
+        let Parts { message, signature, .. } = self.token;
         let made = |key: &super::keys::Key| {
             jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.decoding, self.algorithm) == Ok(true)
         };

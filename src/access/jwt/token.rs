@@ -33,9 +33,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// A token as it is written.
-#[derive(Debug)]
-pub struct Token<'a> {
+/// The parts of a token, as it is written. Like it, they have no `Debug`, so that they cannot get into a log or an error.
+pub struct Parts<'a> {
     /// What is signed.
     pub message: &'a str,
     /// In base64url, and that for certain.
@@ -54,10 +53,9 @@ pub struct Dates {
 }
 
 /// The members of an object, none of them twice.
-#[derive(Debug, Default)]
 pub struct Members(BTreeMap<String, Value>);
 
-impl<'a> Token<'a> {
+impl<'a> Parts<'a> {
     /// Reads a token.
     ///
     /// # Errors
