@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod endpoint;
 pub mod failure;
 pub mod list;
+pub mod paths;
 pub mod server;
 pub mod split;
 pub mod watch;

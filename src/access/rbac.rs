@@ -13,18 +13,11 @@ use crate::kubernetes::backoff::{Backoff, random};
 use crate::kubernetes::endpoint::Endpoint;
 use crate::kubernetes::failure::Failure;
 use crate::kubernetes::list::{Scope, current_version};
+use crate::kubernetes::paths::{RBAC_GROUP as GROUP, RBAC_KINDS as KINDS};
 use crate::kubernetes::server::{Form, Server};
 use crate::kubernetes::watch::{Event, Watch};
 use crate::mesh::GroupKind;
 
-pub const GROUP: &str = "rbac.authorization.k8s.io";
-/// What decides on rights.
-pub const KINDS: [(&str, &str); 4] = [
-    ("ClusterRole", "clusterroles"),
-    ("ClusterRoleBinding", "clusterrolebindings"),
-    ("Role", "roles"),
-    ("RoleBinding", "rolebindings"),
-];
 /// How long a grant counts while changes are heard of.
 const WATCHED: Duration = Duration::from_mins(1);
 /// How long one counts while they are not.

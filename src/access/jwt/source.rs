@@ -10,15 +10,13 @@ use super::address::Address;
 use super::clock::Measured;
 use super::keys::{Keys, KeysError};
 use crate::kubernetes::failure::Failure;
+use crate::kubernetes::paths::{DISCOVERY as DISCOVERY_OF_CLUSTER, KEYS as KEYS_OF_CLUSTER};
 use crate::kubernetes::server::{Answer, Server};
 
 /// The largest document that is read, in bytes.
 const MAX_DOCUMENT: usize = 1 << 20;
 /// The most servers that connections are held to: that of discovery and that of the keys.
 const MAX_SERVERS: usize = 2;
-const DISCOVERY_OF_CLUSTER: &str = "/.well-known/openid-configuration";
-/// Of the server that is asked: what it says of itself may be an address that is not ours to reach.
-const KEYS_OF_CLUSTER: &str = "/openid/v1/jwks";
 
 /// Where keys come from.
 pub enum Source {

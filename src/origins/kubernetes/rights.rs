@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::plan::Wanted;
 use crate::kubernetes::endpoint::Endpoint;
+use crate::kubernetes::paths::{DISCOVERY, KEYS, RBAC_GROUP, RBAC_KINDS};
 use crate::mesh::GroupKind;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +86,6 @@ pub enum Need {
 
 /// The version of all that is asked for about callers.
 pub const VERSION: &str = "v1";
-const RBAC: &str = "rbac.authorization.k8s.io";
 
 impl Need {
     pub const ALL: [Self; 4] = [Self::Identities, Self::Grants, Self::Changes, Self::Keys];
@@ -96,11 +96,10 @@ impl Need {
             Self::Identities => vec![Right::of(Verb::Create, "authentication.k8s.io", "tokenreviews")],
             Self::Grants => vec![Right::of(Verb::Create, "authorization.k8s.io", "subjectaccessreviews")],
             Self::Changes => {
-                let resources = ["clusterroles", "clusterrolebindings", "roles", "rolebindings"];
-                let of = |it| [Verb::List, Verb::Watch].map(|verb| Right::of(verb, RBAC, it));
-                resources.into_iter().flat_map(of).collect()
+                let of = |(_, plural)| [Verb::List, Verb::Watch].map(|verb| Right::of(verb, RBAC_GROUP, plural));
+                RBAC_KINDS.into_iter().flat_map(of).collect()
             }
-            Self::Keys => ["/.well-known/openid-configuration", "/openid/v1/jwks"].map(Right::Path).into(),
+            Self::Keys => [DISCOVERY, KEYS].map(Right::Path).into(),
         }
     }
 }
