@@ -1,4 +1,5 @@
-//! How many tokens that nobody could check here the API server is bothered with.
+//! How much strangers may cause: how many tokens that nobody could check here the API server is bothered with, and how
+//! many lines are written about those that are refused.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -14,6 +15,8 @@ use governor::{Quota, RateLimiter};
 const OF_A_CLIENT: (NonZeroU32, NonZeroU32) = (at_least_one(10), at_least_one(50));
 /// The same for all clients together.
 const OF_ALL: (NonZeroU32, NonZeroU32) = (at_least_one(100), at_least_one(300));
+/// Lines a second about the refusals of one client, and how many at once after a rest.
+const LINES_OF_A_CLIENT: (NonZeroU32, NonZeroU32) = (at_least_one(1), at_least_one(10));
 /// After how many questions clients that are at rest are forgotten.
 const FORGET_EVERY: u32 = 1024;
 
@@ -27,7 +30,7 @@ const fn at_least_one(n: u32) -> NonZeroU32 {
 type Keyed = RateLimiter<IpAddr, HashMapStateStore<IpAddr>, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
 type Direct = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
 
-/// Keeps each client, and all of them together, to so many reviews.
+/// Keeps each client, and all of them together, to so many.
 pub struct Limits {
     clients: Keyed,
     all: Direct,
@@ -36,17 +39,26 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let quota = |(rate, burst)| Quota::per_second(rate).allow_burst(burst);
-        Self {
-            clients: RateLimiter::new(quota(OF_A_CLIENT), HashMapStateStore::default(), MonotonicClock),
-            all: RateLimiter::direct_with_clock(quota(OF_ALL), MonotonicClock),
-            asked: AtomicU32::new(0),
-        }
+        Self::new(OF_A_CLIENT)
     }
 }
 
 impl Limits {
-    /// Whether a client may have one more token reviewed.
+    /// Those of lines about refusals.
+    pub fn of_lines() -> Self {
+        Self::new(LINES_OF_A_CLIENT)
+    }
+
+    fn new(of_a_client: (NonZeroU32, NonZeroU32)) -> Self {
+        let quota = |(rate, burst)| Quota::per_second(rate).allow_burst(burst);
+        Self {
+            clients: RateLimiter::new(quota(of_a_client), HashMapStateStore::default(), MonotonicClock),
+            all: RateLimiter::direct_with_clock(quota(OF_ALL), MonotonicClock),
+            asked: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether a client may have one more.
     pub fn allow(&self, client: IpAddr) -> bool {
         if self.asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             self.clients.retain_recent();
@@ -56,7 +68,7 @@ impl Limits {
 }
 
 /// Whoever has one address of IPv6 has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(it) => IpAddr::V6(Ipv6Addr::from_bits(it.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,
