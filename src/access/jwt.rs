@@ -16,7 +16,7 @@ mod source;
 mod token;
 
 #[cfg(test)]
-mod testing;
+pub(in crate::access) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -87,6 +87,14 @@ impl Issuers {
             Issuer { keyring: Keyring::new(name, source, rules.skew), rules }
         });
         Self { configured: configured.collect(), cluster: cluster.map(of_cluster) }
+    }
+
+    /// One that is configured, and gives keys as a script says.
+    #[cfg(test)]
+    pub(in crate::access) fn scripted(script: &Arc<testing::Script>) -> Arc<Self> {
+        let rules = testing::rules();
+        let keyring = Keyring::new("the issuer".into(), Source::Scripted(script.clone()), rules.skew);
+        Arc::new(Self { configured: vec![Issuer { rules, keyring }], cluster: None })
     }
 
     /// Checks a token. `None` is no JWT, or one of nobody that is configured: the API server may know it.

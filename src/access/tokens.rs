@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 
 use super::audit::Audit;
 use super::jwt::{Issuers, JwtError, Verified};
@@ -19,6 +20,9 @@ use crate::kubernetes::backoff::random;
 
 /// How many tokens are known at the most.
 const MAX_TOKENS: u64 = 20_000;
+/// How many tokens are known to be refused. They are kept apart: whoever makes up tokens must not keep good ones from being
+/// known.
+const MAX_REFUSED: u64 = 5_000;
 /// How long a refusal counts.
 const REFUSED: Duration = Duration::from_secs(2);
 /// How long somebody is not counted among strangers after a token was found good.
@@ -44,10 +48,24 @@ pub struct Holder {
     pub authenticator: Authenticator,
 }
 
-/// What was found out of a token.
+/// What was found out of a good token.
 #[derive(Clone)]
 struct Known {
-    holder: Result<Holder, Arc<str>>,
+    holder: Holder,
+    lifetime: Duration,
+}
+
+/// Why a token is not known to be good.
+#[derive(Clone)]
+enum No {
+    Refused(Refused),
+    Error(AccessError),
+}
+
+/// Why a token is not good, and for how long that counts.
+#[derive(Clone)]
+struct Refused {
+    why: Arc<str>,
     lifetime: Duration,
 }
 
@@ -61,6 +79,7 @@ pub struct Tokens {
     /// With which tokens are hashed: whoever sees the hashes cannot try out tokens.
     key: [u8; 32],
     known: Cache<[u8; 32], Known>,
+    refused: moka::sync::Cache<[u8; 32], Refused>,
     /// Tokens that were good lately. Whether they still are is not said.
     familiar: moka::sync::Cache<[u8; 32], ()>,
 }
@@ -71,6 +90,12 @@ struct AsLongAsItSays;
 impl moka::Expiry<[u8; 32], Known> for AsLongAsItSays {
     fn expire_after_create(&self, _: &[u8; 32], known: &Known, _: Instant) -> Option<Duration> {
         Some(known.lifetime)
+    }
+}
+
+impl moka::Expiry<[u8; 32], Refused> for AsLongAsItSays {
+    fn expire_after_create(&self, _: &[u8; 32], refused: &Refused, _: Instant) -> Option<Duration> {
+        Some(refused.lifetime)
     }
 }
 
@@ -85,7 +110,9 @@ impl Tokens {
     ) -> Self {
         let known = Cache::builder().max_capacity(MAX_TOKENS).expire_after(AsLongAsItSays).build();
         let familiar = moka::sync::Cache::builder().max_capacity(MAX_TOKENS).time_to_live(FAMILIAR).build();
-        Self { issuers, reviewer, settings, limits: Limits::default(), audit, key, known, familiar }
+        let refused = moka::sync::Cache::builder().max_capacity(MAX_REFUSED).expire_after(AsLongAsItSays);
+        let refused = refused.eviction_policy(EvictionPolicy::lru()).build();
+        Self { issuers, reviewer, settings, limits: Limits::default(), audit, key, known, refused, familiar }
     }
 
     /// Who holds a token. Those who present the same one at the same time wait for one answer.
@@ -94,24 +121,45 @@ impl Tokens {
     /// When the token is not accepted, or that cannot be found out.
     pub async fn holder(&self, token: &str, from: IpAddr) -> Result<Holder, AccessError> {
         let hash = *blake3::keyed_hash(&self.key, token.as_bytes()).as_bytes();
-        let known = match self.known.get(&hash).await {
-            Some(known) => known,
+        if let Some(known) = self.known.get(&hash).await {
+            return Ok(known.holder);
+        }
+        let no = match self.refused.get(&hash) {
+            Some(refused) => No::Refused(refused),
             // Boxed, so that those who are known need not move about all that it takes to be.
-            None => Box::pin(self.known.try_get_with(hash, self.find_out(token, hash, from)))
-                .await
-                .map_err(Arc::unwrap_or_clone)?,
+            None => match Box::pin(self.known.try_get_with(hash, self.look_at(token, hash, from))).await {
+                Ok(known) => return Ok(known.holder),
+                Err(no) => Arc::unwrap_or_clone(no),
+            },
         };
-        known.holder.map_err(|why| {
-            self.audit.refused(hash, from, &why);
-            AccessError::UnknownToken
+        Err(match no {
+            No::Refused(Refused { why, .. }) => {
+                self.audit.refused(hash, from, &why);
+                AccessError::UnknownToken
+            }
+            No::Error(error) => {
+                if error == AccessError::TooManyTokens {
+                    self.audit.limited(from);
+                }
+                error
+            }
         })
     }
 
-    async fn find_out(&self, token: &str, hash: [u8; 32], from: IpAddr) -> Result<Known, AccessError> {
+    /// Finds out who holds a token, and keeps that it is refused before those who wait hear of it.
+    async fn look_at(&self, token: &str, hash: [u8; 32], from: IpAddr) -> Result<Known, No> {
+        let found = self.find_out(token, hash, from).await;
+        if let Err(No::Refused(refused)) = &found {
+            self.refused.insert(hash, refused.clone());
+        }
+        found
+    }
+
+    async fn find_out(&self, token: &str, hash: [u8; 32], from: IpAddr) -> Result<Known, No> {
         let verified = match self.issuers.check(token).await {
             Ok(verified) => verified,
-            Err(JwtError::Refused(why)) => return Ok(self.refused(&why.to_string())),
-            Err(JwtError::Unavailable(why)) => return Err(AccessError::Unavailable(why.into())),
+            Err(JwtError::Refused(why)) => return Err(self.refused(&why.to_string())),
+            Err(JwtError::Unavailable(why)) => return Err(No::Error(AccessError::Unavailable(why.into()))),
         };
         match verified {
             Some(Verified { issuer, user: Some(user), expires, .. }) => {
@@ -120,27 +168,29 @@ impl Tokens {
             }
             // The API server would go on for as long as clocks may differ.
             Some(Verified { expires, .. }) if expires + LATE < SystemTime::now() => {
-                Ok(self.refused("the token has expired"))
+                Err(self.refused("the token has expired"))
             }
             Some(Verified { audiences, expires, .. }) => {
                 let is_ours = audiences.iter().any(|it| **it == *self.settings.audience);
                 match (is_ours, self.settings.is_strict) {
                     (true, _) => self.review(token, &self.ours(), Some(expires)).await,
                     (false, false) => self.review(token, &Audience::Server, Some(expires)).await,
-                    (false, true) => Ok(self.refused("the token is for somebody else")),
+                    (false, true) => Err(self.refused("the token is for somebody else")),
                 }
             }
             // A stranger at the same address must not keep out those who come all the time.
-            None if !self.familiar.contains_key(&hash) && !self.limits.allow(from) => Err(AccessError::TooManyTokens),
+            None if !self.familiar.contains_key(&hash) && !self.limits.allow(from) => {
+                Err(No::Error(AccessError::TooManyTokens))
+            }
             None => {
                 let either = Audience::Either(self.settings.audience.clone());
-                let known =
-                    self.review(token, &if self.settings.is_strict { self.ours() } else { either }, None).await?;
-                match &known.holder {
+                let known = self.review(token, &if self.settings.is_strict { self.ours() } else { either }, None).await;
+                match &known {
                     Ok(_) => self.familiar.insert(hash, ()),
-                    Err(_) => self.familiar.invalidate(&hash),
+                    Err(No::Refused(_)) => self.familiar.invalidate(&hash),
+                    Err(No::Error(_)) => (),
                 }
-                Ok(known)
+                known
             }
         }
     }
@@ -150,14 +200,10 @@ impl Tokens {
     }
 
     /// Asks the API server.
-    async fn review(
-        &self,
-        token: &str,
-        audience: &Audience,
-        expires: Option<SystemTime>,
-    ) -> Result<Known, AccessError> {
-        let Some(user) = self.reviewer.holder(token, audience).await? else {
-            return Ok(self.refused("the API server does not accept the token"));
+    async fn review(&self, token: &str, audience: &Audience, expires: Option<SystemTime>) -> Result<Known, No> {
+        let user = self.reviewer.holder(token, audience).await.map_err(|failure| No::Error(failure.into()))?;
+        let Some(user) = user else {
+            return Err(self.refused("the API server does not accept the token"));
         };
         let holder = Holder { user: Arc::new(user), authenticator: Authenticator::TokenReview };
         Ok(self.accepted(holder, expires))
@@ -168,10 +214,46 @@ impl Tokens {
         let chance = u32::try_from(random() % 256).unwrap_or_default();
         let lifetime = self.settings.lifetime * (1024 - chance) / 1024;
         let left = expires.map(|it| it.duration_since(SystemTime::now()).unwrap_or_default());
-        Known { holder: Ok(holder), lifetime: left.map_or(lifetime, |it| it.min(lifetime)) }
+        Known { holder, lifetime: left.map_or(lifetime, |it| it.min(lifetime)) }
     }
 
-    fn refused(&self, why: &str) -> Known {
-        Known { holder: Err(why.into()), lifetime: REFUSED.min(self.settings.lifetime) }
+    fn refused(&self, why: &str) -> No {
+        No::Refused(Refused { why: why.into(), lifetime: REFUSED.min(self.settings.lifetime) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::jwt::testing::{Answered, Script, rsa_named, token};
+    use super::*;
+    use crate::kubernetes::server::Server;
+
+    /// With one issuer, and an API server that cannot be reached.
+    async fn tokens(lifetime: Duration) -> Tokens {
+        let reviewer = Arc::new(Reviewer::new(Server::at("http://127.0.0.1:1", None).unwrap()));
+        let issuers = Issuers::scripted(&Script::new(Answered::Keys(rsa_named("k"))));
+        let settings = Settings { audience: "catalog".into(), is_strict: false, lifetime };
+        Tokens::new(issuers, reviewer, Arc::default(), settings, [7; 32])
+    }
+
+    #[tokio::test]
+    async fn tokens_that_are_refused_take_no_room_from_those_that_are_good() {
+        let tokens = tokens(Duration::from_mins(1)).await;
+        let from = IpAddr::from([192, 0, 2, 1]);
+        for n in 0..2 * MAX_REFUSED {
+            let other = format!("e30.{}.{n}", "eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlLmNvbSJ9");
+            assert_eq!(tokens.holder(&other, from).await, Err(AccessError::UnknownToken));
+        }
+        tokens.known.run_pending_tasks().await;
+        tokens.refused.run_pending_tasks();
+        assert_eq!(tokens.known.entry_count(), 0);
+        assert!((1..=MAX_REFUSED).contains(&tokens.refused.entry_count()), "{}", tokens.refused.entry_count());
+        let good = token("k", &json!({ "exp": 4_000_000_000_u64 }));
+        let holder = tokens.holder(&good, from).await.unwrap();
+        assert_eq!(holder.user.name, "oidc:ann");
+        tokens.known.run_pending_tasks().await;
+        assert_eq!(tokens.known.entry_count(), 1);
     }
 }

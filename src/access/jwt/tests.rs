@@ -14,8 +14,7 @@ fn time(seconds: u64) -> SystemTime {
 
 /// An issuer that is configured, and gives keys as a script says.
 fn configured(script: &Arc<Script>) -> Arc<Issuers> {
-    let keyring = Keyring::new("the issuer".into(), Source::Scripted(script.clone()), rules().skew);
-    Arc::new(Issuers { configured: vec![Issuer { rules: rules(), keyring }], cluster: None })
+    Issuers::scripted(script)
 }
 
 fn cluster(script: &Arc<Script>) -> Arc<Issuers> {
