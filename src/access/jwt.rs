@@ -27,6 +27,7 @@ use std::time::{Duration, SystemTime};
 use jsonwebtoken::Algorithm;
 use tokio::time::Instant;
 
+use self::clock::Measured;
 pub use self::configuration::{ConfigurationError, Configured};
 use self::keyring::{Current, Keyring};
 pub use self::refusal::Refusal;
@@ -41,7 +42,8 @@ pub struct Verified {
     pub issuer: Arc<str>,
     /// What `aud` says, of which at least one is of the issuer's configuration; of tokens of the cluster, whatever is there.
     pub audiences: Vec<String>,
-    /// What `exp` says, without the skew that clocks may have.
+    /// What `exp` says, without the skew that clocks may have: by our clock, where it is known how that of the issuer
+    /// differs.
     pub expires: SystemTime,
     /// Of an issuer that is trusted to say who somebody is. `None` for tokens of the cluster: the API server says that.
     pub user: Option<User>,
@@ -180,20 +182,33 @@ async fn check_with(
     let begun = Instant::now();
     let statement = rules.read(token)?;
     let signed = signed(keyring, &statement).await?;
-    let refusal = match signed.at(now) {
-        Ok(verified) => return Ok(verified.clone()),
-        Err(refusal) => refusal,
+    let verdict = signed.at(now);
+    let are_clocks_off = |clock: &Measured, now: SystemTime, at: Instant| {
+        clock.difference(now, at) > rules.skew && signed.at(clock.now_there(now, at)).is_ok() != verdict.is_ok()
     };
+    let by_our_clock = |clock: Option<Measured>, verified: &Verified, now: SystemTime| {
+        let expires = clock.and_then(|it| it.ours(verified.expires, now, Instant::now()));
+        Verified { expires: expires.unwrap_or(verified.expires), ..verified.clone() }
+    };
+    if let Ok(verified) = verdict {
+        let clock = keyring.known().and_then(|it| it.clock);
+        let here = now + begun.elapsed();
+        // Of tokens of the cluster the API server has the last word, by its own clock.
+        let is_ours_to_say = rules.mapping.is_some();
+        if !is_ours_to_say || !clock.is_some_and(|it| are_clocks_off(&it, here, Instant::now())) {
+            return Ok(by_our_clock(clock, verified, here));
+        }
+    }
     let clock = keyring.measure().await.and_then(|it| it.clock);
     let (at, now) = (Instant::now(), now + begun.elapsed());
     match clock {
         // Which of the two is wrong cannot be known here, so that this is no verdict on the token.
-        Some(clock) if clock.difference(now, at) > rules.skew && signed.at(clock.now_there(now, at)).is_ok() => {
+        Some(clock) if are_clocks_off(&clock, now, at) => {
             let seconds = clock.difference(now, at).as_secs();
             let issuer = &rules.issuer;
             Err(JwtError::Unavailable(format!("our clock and that of issuer {issuer} differ by {seconds} s")).into())
         }
-        _ => Err(refusal.into()),
+        _ => verdict.map(|it| by_our_clock(clock, it, now)).map_err(Into::into),
     }
 }
 

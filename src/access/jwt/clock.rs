@@ -27,6 +27,14 @@ impl Measured {
         now.clamp(earliest, latest.max(earliest))
     }
 
+    /// What ours says when the issuer's says `there`, where it says `now` at present. `None` where that is no time.
+    pub fn ours(&self, there: SystemTime, now: SystemTime, at: Instant) -> Option<SystemTime> {
+        match now.duration_since(self.now_there(now, at)) {
+            Ok(ahead) => there.checked_add(ahead),
+            Err(error) => there.checked_sub(error.duration()),
+        }
+    }
+
     /// By how much the clocks differ at least.
     pub fn difference(&self, now: SystemTime, at: Instant) -> Duration {
         let there = self.now_there(now, at);
@@ -55,6 +63,7 @@ mod tests {
         for (ours, there) in [(500, 1000), (1000, 1000), (1600, 1600), (2200, 2200), (9000, 2200)] {
             assert_eq!(measured.now_there(time(ours), at), time(there));
             assert_eq!(measured.difference(time(ours), at), Duration::from_millis(ours.abs_diff(there)));
+            assert_eq!(measured.ours(time(there + 5000), time(ours), at), Some(time(ours + 5000)));
         }
     }
 

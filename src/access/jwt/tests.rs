@@ -245,7 +245,7 @@ fn at(keys: &str, seconds: u64) -> Answered {
 #[tokio::test(start_paused = true)]
 async fn clocks_that_disagree_are_an_outage() {
     let expired = |seconds: u64| json!({ "exp": NOW - seconds });
-    let cases: [(Option<u64>, Value, &str); 9] = [
+    let cases: [(Option<u64>, Value, &str); 14] = [
         // Theirs agrees, or is not known.
         (Some(NOW), expired(60), "Expired"),
         (None, expired(60), "Expired"),
@@ -259,6 +259,12 @@ async fn clocks_that_disagree_are_an_outage() {
         (Some(NOW + 100), json!({ "nbf": NOW + 90 }), "unavailable"),
         (Some(NOW + 100), json!({ "nbf": NOW + 190 }), "NotYetValid"),
         (Some(NOW + 100), json!({ "iat": NOW + 100 }), "unavailable"),
+        // What is good here has to be so there.
+        (Some(NOW + 3600), expired(0), "unavailable"),
+        (Some(NOW + 100), json!({}), "good"),
+        (Some(NOW + 20), json!({ "exp": NOW + 1 }), "good"),
+        (Some(NOW - 100), json!({ "nbf": NOW }), "unavailable"),
+        (Some(NOW - 100), json!({ "nbf": NOW - 100 }), "good"),
     ];
     for (theirs, more, expected) in cases {
         let script = Script::new(theirs.map_or(Answered::Keys(rsa_named("k")), |it| at("k", it)));
@@ -269,6 +275,21 @@ async fn clocks_that_disagree_are_an_outage() {
         assert_eq!(word(&issuers, &forged).await, "Signature", "{theirs:?} {more}");
         assert_eq!(script.fetches(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_ends_when_it_does_for_its_issuer() {
+    // A date is only known within a second.
+    for (theirs, expected) in [(NOW, NOW), (NOW - 30, NOW + 29), (NOW + 30, NOW - 30), (NOW - 1, NOW)] {
+        let script = Script::new(at("k", theirs));
+        for issuers in [configured(&script), cluster(&script)] {
+            let verified = issuers.check_at(&token("k", &json!({ "exp": NOW })), time(NOW)).await.unwrap().unwrap();
+            assert_eq!(verified.expires, time(expected), "{theirs}");
+        }
+    }
+    // Of tokens of the cluster the API server has the last word.
+    let script = Script::new(at("k", NOW + 3600));
+    assert_eq!(word(&cluster(&script), &token("k", &json!({ "exp": NOW + 100 }))).await, "good");
 }
 
 #[tokio::test(start_paused = true)]
