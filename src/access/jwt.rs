@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 use self::clock::Measured;
 pub use self::configuration::{ConfigurationError, Configured};
-use self::keyring::{Current, Keyring};
+use self::keyring::{Current, Keyring, Looked};
 pub use self::refusal::Refusal;
 use self::rules::{Rules, Signed, Statement, Unsigned};
 use self::source::{FetchError, Servers, Source};
@@ -55,6 +55,9 @@ pub enum JwtError {
     /// It fails the check of an issuer that is configured: why, in fixed words, never with bytes of the token.
     #[error("{0}")]
     Refused(Refusal),
+    /// The same for a key that was not looked for, because that was done a moment ago: it counts for so long at the most.
+    #[error("{0}")]
+    RefusedFor(Refusal, Duration),
     /// It cannot be checked now.
     #[error("{0}")]
     Unavailable(String),
@@ -216,21 +219,27 @@ async fn check_with(
 async fn signed(keyring: &Arc<Keyring>, statement: &Statement<'_>) -> Result<Signed, Unchecked> {
     let id = statement.key_id();
     let current = keyring.current().await.map_err(|it| unchecked(keyring, &it))?;
-    match statement.signed(&current.fetched.keys) {
+    let refusal = match statement.signed(&current.fetched.keys) {
         Ok(signed) => return Ok(signed),
+        Err(Unsigned::NoKey) if current.is_new => return Err(Refusal::UnknownKey.into()),
+        Err(Unsigned::NoKey) => Refusal::UnknownKey,
+        // An issuer may give the name of a key to another one.
+        Err(Unsigned::Refused(refusal @ (Refusal::Signature | Refusal::OtherKey))) if current.is_old => refusal,
         Err(Unsigned::Refused(refusal)) => return Err(refusal.into()),
-        Err(Unsigned::NoKey) => (),
+    };
+    let fetched = match keyring.look_for(id).await.map_err(|it| unchecked(keyring, &it))? {
+        Looked::At(fetched) => fetched,
+        Looked::NotFor(rest) => return Err(JwtError::RefusedFor(refusal, rest).into()),
+    };
+    let refusal = match statement.signed(&fetched.keys) {
+        Ok(signed) => return Ok(signed),
+        Err(Unsigned::NoKey) => Refusal::UnknownKey,
+        Err(Unsigned::Refused(refusal)) => refusal,
+    };
+    if matches!(refusal, Refusal::UnknownKey | Refusal::Signature | Refusal::OtherKey) {
+        keyring.not_found(id);
     }
-    if !current.is_new
-        && let Some(fetched) = keyring.look_for(id).await.map_err(|it| unchecked(keyring, &it))?
-    {
-        match statement.signed(&fetched.keys) {
-            Ok(signed) => return Ok(signed),
-            Err(Unsigned::Refused(refusal)) => return Err(refusal.into()),
-            Err(Unsigned::NoKey) => keyring.not_found(id),
-        }
-    }
-    Err(Refusal::UnknownKey.into())
+    Err(refusal.into())
 }
 
 impl From<Refusal> for Unchecked {

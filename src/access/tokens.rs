@@ -159,6 +159,7 @@ impl Tokens {
         let verified = match self.issuers.check(token).await {
             Ok(verified) => verified,
             Err(JwtError::Refused(why)) => return Err(self.refused(&why.to_string())),
+            Err(JwtError::RefusedFor(why, at_most)) => return Err(self.refused_for(&why.to_string(), at_most)),
             Err(JwtError::Unavailable(why)) => return Err(No::Error(AccessError::Unavailable(why.into()))),
         };
         match verified {
@@ -218,7 +219,11 @@ impl Tokens {
     }
 
     fn refused(&self, why: &str) -> No {
-        No::Refused(Refused { why: why.into(), lifetime: REFUSED.min(self.settings.lifetime) })
+        self.refused_for(why, REFUSED)
+    }
+
+    fn refused_for(&self, why: &str, at_most: Duration) -> No {
+        No::Refused(Refused { why: why.into(), lifetime: at_most.min(REFUSED).min(self.settings.lifetime) })
     }
 }
 
@@ -236,6 +241,15 @@ mod tests {
         let issuers = Issuers::scripted(&Script::new(Answered::Keys(rsa_named("k"))));
         let settings = Settings { audience: "catalog".into(), is_strict: false, lifetime };
         Tokens::new(issuers, reviewer, Arc::default(), settings, [7; 32])
+    }
+
+    #[tokio::test]
+    async fn a_refusal_counts_for_no_longer_than_it_says() {
+        let tokens = tokens(Duration::from_mins(1)).await;
+        for (at_most, expected) in [(Duration::from_millis(3), Duration::from_millis(3)), (REFUSED * 2, REFUSED)] {
+            let No::Refused(refused) = tokens.refused_for("no", at_most) else { panic!("it is refused") };
+            assert_eq!(refused.lifetime, expected);
+        }
     }
 
     #[tokio::test]

@@ -22,6 +22,8 @@ const BESIDE: Duration = Duration::from_millis(800);
 const PAUSE: Duration = Duration::from_millis(300);
 /// How old keys get.
 const FRESH: Duration = Duration::from_mins(5);
+/// How old keys are when it is worth a look whether they are still those of their names.
+const YOUNG: Duration = Duration::from_secs(10);
 /// How often to try again what failed: at first, and in the end.
 const RETRIES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// How long a measured clock counts where much depends on it.
@@ -59,6 +61,15 @@ struct State {
 pub struct Current {
     pub fetched: Arc<Fetched>,
     pub is_new: bool,
+    /// They may have been replaced by others of the same names.
+    pub is_old: bool,
+}
+
+/// What comes of looking for a key.
+pub enum Looked {
+    At(Arc<Fetched>),
+    /// It was done just now, or another one was looked for: not again for so long.
+    NotFor(Duration),
 }
 
 impl Keyring {
@@ -81,12 +92,13 @@ impl Keyring {
     /// # Errors
     /// When nothing ever was, and cannot be.
     pub async fn current(self: &Arc<Self>) -> Result<Current, FetchError> {
-        let (known, failed) = {
+        let (known, succeeded, failed) = {
             let state = self.state();
-            (state.current.clone(), state.failed.clone())
+            (state.current.clone(), state.succeeded, state.failed.clone())
         };
         if let Some(fetched) = known {
-            return Ok(Current { fetched, is_new: false });
+            let is_old = succeeded.is_none_or(|it| Instant::now() >= it + YOUNG);
+            return Ok(Current { fetched, is_new: false, is_old });
         }
         // Nobody has to wait to hear that again; `keep_up` asks whether it is still so.
         if let Some((at, error @ FetchError::NotForUs(_))) = failed
@@ -94,18 +106,18 @@ impl Keyring {
         {
             return Err(error);
         }
-        Ok(Current { fetched: self.fetch().await?, is_new: true })
+        Ok(Current { fetched: self.fetch().await?, is_new: true, is_old: false })
     }
 
-    /// Looks for a key that is not among those that are known. `None`: it was looked for just now.
+    /// Looks for a key that is not among those that are known.
     ///
     /// # Errors
     /// When the issuer cannot be asked.
-    pub async fn look_for(self: &Arc<Self>, id: Option<&str>) -> Result<Option<Arc<Fetched>>, FetchError> {
-        if !self.state().misses.allow(id, Instant::now()) {
-            return Ok(None);
+    pub async fn look_for(self: &Arc<Self>, id: Option<&str>) -> Result<Looked, FetchError> {
+        if let Some(rest) = self.state().misses.wait(id, Instant::now()) {
+            return Ok(Looked::NotFor(rest));
         }
-        self.fetch().await.map(Some)
+        self.fetch().await.map(Looked::At)
     }
 
     /// Remembers that a key was looked for in vain.

@@ -23,10 +23,11 @@ pub struct Misses {
 }
 
 impl Misses {
-    /// Whether a key may be looked for now. `None` is one without a name.
-    pub fn allow(&self, name: Option<&str>, now: Instant) -> bool {
-        let same = name.and_then(|it| self.by_name.get(it));
-        self.last.is_none_or(|it| now >= it + ANY) && same.is_none_or(|it| now >= *it + SAME)
+    /// How long a key may not be looked for yet. `None` as its name is one without a name.
+    pub fn wait(&self, name: Option<&str>, now: Instant) -> Option<Duration> {
+        let same = name.and_then(|it| self.by_name.get(it)).map(|it| *it + SAME);
+        let until = self.last.map(|it| it + ANY).max(same)?;
+        Some(until.saturating_duration_since(now)).filter(|it| !it.is_zero())
     }
 
     pub fn add(&mut self, name: Option<&str>, now: Instant) {
@@ -55,9 +56,12 @@ mod tests {
             assert!(misses.by_name.len() <= MAX);
         }
         let later = begin + Duration::from_secs(8);
-        assert!(!misses.allow(Some("0"), later) && misses.allow(Some("2999"), later) && misses.allow(None, later));
+        assert_eq!(misses.wait(Some("0"), later), Some(SAME.checked_sub(Duration::from_secs(8)).unwrap()));
+        assert_eq!((misses.wait(Some("2999"), later), misses.wait(None, later)), (None, None));
+        let soon = begin + Duration::from_secs(4);
+        assert_eq!(misses.wait(Some("2999"), soon), Some(Duration::from_millis(3999)), "another one was looked for");
         let later = begin + Duration::from_secs(20);
-        assert!(misses.allow(Some("0"), later));
+        assert_eq!(misses.wait(Some("0"), later), None);
         misses.add(Some("new"), later);
         assert_eq!(misses.by_name.len(), 1);
     }

@@ -27,7 +27,7 @@ async fn word(issuers: &Issuers, token: &str) -> String {
     match issuers.check_at(token, time(NOW)).await {
         Ok(Some(_)) => "good".into(),
         Ok(None) => "none".into(),
-        Err(JwtError::Refused(refusal)) => format!("{refusal:?}"),
+        Err(JwtError::Refused(refusal) | JwtError::RefusedFor(refusal, _)) => format!("{refusal:?}"),
         Err(JwtError::Unavailable(_)) => "unavailable".into(),
     }
 }
@@ -140,6 +140,48 @@ async fn new_keys_count_at_once_and_old_ones_no_more() {
     }
     assert_eq!(script.fetches(), 6);
     assert_eq!(word(&issuers, &good()).await, "UnknownKey");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_name_of_a_key_may_be_given_to_another() {
+    let script = Script::new(Answered::Keys(set(&[OTHER_RSA.jwk_with(&json!({ "kid": "k" }))])));
+    let issuers = configured(&script);
+    assert_eq!(word(&issuers, &good()).await, "Signature");
+    script.set(Answered::Keys(rsa_named("k")));
+    // Keys this new are taken for those that count.
+    assert_eq!(word(&issuers, &good()).await, "Signature");
+    assert_eq!(script.fetches(), 1);
+    advance(Duration::from_secs(10)).await;
+    assert_eq!(word(&issuers, &good()).await, "good");
+    assert_eq!(script.fetches(), 2);
+    // The same where it is of another kind, and without an answer there is no verdict.
+    script.set(Answered::Keys(set(&[P256.jwk_with(&json!({ "kid": "k" }))])));
+    assert_eq!(word(&issuers, &token("new", &json!({}))).await, "UnknownKey");
+    advance(Duration::from_secs(10)).await;
+    script.fails();
+    assert_eq!(word(&issuers, &good()).await, "unavailable");
+    advance(Duration::from_secs(1)).await;
+    script.set(Answered::Keys(rsa_named("k")));
+    assert_eq!(word(&issuers, &good()).await, "good");
+    // Whoever presents wrong signatures does not have it asked without end.
+    let fetches = script.fetches();
+    advance(Duration::from_secs(10)).await;
+    let forged = OTHER_RSA.sign_text(Algorithm::RS256, r#"{"alg":"RS256","kid":"k"}"#, &claims(&json!({})).to_string());
+    for _ in 0..50 {
+        assert_eq!(word(&issuers, &forged).await, "Signature");
+    }
+    assert_eq!(script.fetches(), fetches + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_looked_for_is_not_refused_for_longer_than_that_lasts() {
+    let script = Script::new(Answered::Keys(rsa_named("k")));
+    let issuers = configured(&script);
+    assert_eq!(word(&issuers, &good()).await, "good");
+    assert_eq!(word(&issuers, &token("x0", &json!({}))).await, "UnknownKey");
+    advance(Duration::from_secs(4)).await;
+    let refused = issuers.check_at(&token("x1", &json!({})), time(NOW)).await;
+    assert_eq!(refused, Err(JwtError::RefusedFor(Refusal::UnknownKey, Duration::from_secs(1))));
 }
 
 #[tokio::test(start_paused = true)]
