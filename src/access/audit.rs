@@ -83,17 +83,8 @@ impl Audit {
     /// A token is not accepted. `token` is a keyed hash of it, to know it again.
     pub fn refused(&self, token: [u8; 32], from: IpAddr, why: &str) {
         let Some(left_out) = self.refusal(token, from) else { return };
-        match left_out {
-            0 => warn!(target: TARGET, event = "refusal", %from, why, "A token is refused: {why}"),
-            _ => warn!(
-                target: TARGET,
-                event = "refusal",
-                %from,
-                why,
-                left_out,
-                "A token is refused: {why}; {left_out} more were, of whoever presents too many"
-            ),
-        }
+        let more = if left_out == 0 { String::new() } else { format!("; {left_out} lines like this were left out") };
+        warn!(target: TARGET, event = "refusal", %from, why, left_out, "A token is refused: {why}{more}");
     }
 
     /// Too many tokens come from there.

@@ -236,7 +236,7 @@ mod tests {
     use crate::kubernetes::server::Server;
 
     /// With one issuer, and an API server that cannot be reached.
-    async fn tokens(lifetime: Duration) -> Tokens {
+    fn tokens(lifetime: Duration) -> Tokens {
         let reviewer = Arc::new(Reviewer::new(Server::at("http://127.0.0.1:1", None).unwrap()));
         let issuers = Issuers::scripted(&Script::new(Answered::Keys(rsa_named("k"))));
         let settings = Settings { audience: "catalog".into(), is_strict: false, lifetime };
@@ -245,7 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_counts_for_no_longer_than_it_says() {
-        let tokens = tokens(Duration::from_mins(1)).await;
+        let tokens = tokens(Duration::from_mins(1));
         for (at_most, expected) in [(Duration::from_millis(3), Duration::from_millis(3)), (REFUSED * 2, REFUSED)] {
             let No::Refused(refused) = tokens.refused_for("no", at_most) else { panic!("it is refused") };
             assert_eq!(refused.lifetime, expected);
@@ -254,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn tokens_that_are_refused_take_no_room_from_those_that_are_good() {
-        let tokens = tokens(Duration::from_mins(1)).await;
+        let tokens = tokens(Duration::from_mins(1));
         let from = IpAddr::from([192, 0, 2, 1]);
         for n in 0..2 * MAX_REFUSED {
             let other = format!("e30.{}.{n}", "eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlLmNvbSJ9");

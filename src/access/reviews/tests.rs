@@ -54,10 +54,10 @@ fn reviewed(spec: &Value, own: &[&str]) -> Value {
     };
     let of_token: Vec<_> = spec["token"].as_str().unwrap().split(',').collect();
     let both: Vec<_> = of_token.into_iter().filter(|it| asked.contains(it)).collect();
-    match both.is_empty() {
-        true => json!({"authenticated": false, "error": "invalid bearer token"}),
-        false => json!({"authenticated": true, "user": {"username": "jane"}, "audiences": both}),
+    if both.is_empty() {
+        return json!({"authenticated": false, "error": "invalid bearer token"});
     }
+    json!({"authenticated": true, "user": {"username": "jane"}, "audiences": both})
 }
 
 /// As if nothing was learned lately.
