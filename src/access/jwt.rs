@@ -136,7 +136,14 @@ impl Issuers {
         for keyring in self.keyrings() {
             tasks.spawn(keyring.clone().keep_up());
         }
-        while tasks.join_next().await.is_some() {}
+        while let Some(ended) = tasks.join_next().await {
+            // Whoever runs this finds out.
+            if let Err(failure) = ended
+                && failure.is_panic()
+            {
+                std::panic::resume_unwind(failure.into_panic());
+            }
+        }
         std::future::pending::<()>().await;
     }
 
