@@ -1,5 +1,5 @@
 //! What live clusters take: how long a start is beside reading the same raw, how much memory it holds, how soon a
-//! write is in the answers, and how long somebody waits who was never there before. `cargo bench --bench cluster [-- S|L]`.
+//! write is in the answers, and how long somebody waits who was never there before. `cargo bench --bench cluster [-- S|L [access]]`.
 //!
 //! On a real API server (see CONTRIBUTING.md), with the real binary. L is 100,000 objects, which take some minutes to
 //! write. A cluster of `EVENTMESH_TEST_KUBECONFIG` that holds the mesh already is measured as it is, and that once: name
@@ -61,7 +61,8 @@ fn main() {
     if !std::env::args().any(|it| it == "--bench") {
         return;
     }
-    let wanted = std::env::args().skip(1).find(|it| !it.starts_with("--")).unwrap_or_default();
+    let mut words = std::env::args().skip(1).filter(|it| !it.starts_with("--"));
+    let (wanted, part) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let Some(knative) = Cluster::knative_crds() else { return };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut table = Table::default();
@@ -69,7 +70,9 @@ fn main() {
         let cluster = runtime.block_on(Cluster::start());
         let api = runtime.block_on(Api::of(&cluster));
         runtime.block_on(load(&cluster, &api, case, &knative));
-        case.measure(&cluster, &api, &mut table);
+        if part != "access" {
+            case.measure(&cluster, &api, &mut table);
+        }
         runtime.block_on(access::measure(&cluster, case, &mut table));
     }
     table.print();
