@@ -4,17 +4,20 @@
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING as P256, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+    RsaPublicKeyComponents,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use eventmesh_catalog::access::jwt::keys::Keys;
 use eventmesh_catalog::access::jwt::rules::Rules;
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::Algorithm;
 use libfuzzer_sys::fuzz_target;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const ISSUER: &str = "https://issuer.example";
 const NOW: u64 = 1_800_000_000;
@@ -27,22 +30,30 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let encodings = [
-        (Algorithm::RS256, EncodingKey::from_rsa_der(&rsa())),
-        (Algorithm::ES256, EncodingKey::from_ec_der(&p256())),
-        (Algorithm::EdDSA, EncodingKey::from_ed_der(&ed25519())),
+    let (rsa, p256, ed25519) = (rsa(), EcdsaKeyPair::generate(&P256).unwrap(), Ed25519KeyPair::generate().unwrap());
+    let RsaPublicKeyComponents { n, e } = RsaPublicKeyComponents::<Vec<u8>>::from(rsa.public_key());
+    let (x, y) = p256.public_key().as_ref()[1..].split_at(32);
+    let keys = json!({"keys": [
+        {"kid": "RS256", "kty": "RSA", "n": base64(n), "e": base64(e)},
+        {"kid": "ES256", "kty": "EC", "crv": "P-256", "x": base64(x), "y": base64(y)},
+        {"kid": "EdDSA", "kty": "OKP", "crv": "Ed25519", "x": base64(ed25519.public_key())},
+    ]});
+    let claims = json!({"iss": ISSUER, "sub": "somebody", "aud": ["catalog"], "exp": NOW + 600, "iat": NOW});
+    let token = |algorithm: &str, sign: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let header = json!({"alg": algorithm, "typ": "JWT", "kid": algorithm});
+        let message = format!("{}.{}", base64(header.to_string()), base64(claims.to_string()));
+        format!("{message}.{}", base64(sign(message.as_bytes())))
+    };
+    let random = SystemRandom::new();
+    let tokens = vec![
+        token("RS256", &|message| {
+            let mut signature = vec![0; rsa.public_modulus_len()];
+            rsa.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
+            signature
+        }),
+        token("ES256", &|message| p256.sign(&random, message).unwrap().as_ref().to_vec()),
+        token("EdDSA", &|message| ed25519.sign(message).as_ref().to_vec()),
     ];
-    let mut keys: Vec<Value> = vec![];
-    let mut tokens = vec![];
-    for (algorithm, encoding) in encodings {
-        let id = format!("{algorithm:?}");
-        let mut key = serde_json::to_value(Jwk::from_encoding_key(&encoding, algorithm).unwrap()).unwrap();
-        key["kid"] = json!(id);
-        keys.push(key);
-        let header = Header { kid: Some(id), ..Header::new(algorithm) };
-        let claims = json!({"iss": ISSUER, "sub": "somebody", "aud": ["catalog"], "exp": NOW + 600, "iat": NOW});
-        tokens.push(jsonwebtoken::encode(&header, &claims, &encoding).unwrap());
-    }
     let rules = Rules {
         issuer: ISSUER.into(),
         audiences: Some(vec!["catalog".into()]),
@@ -51,24 +62,19 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         required: vec![],
         mapping: None,
     };
-    let keys = Keys::read(json!({"keys": keys}).to_string().as_bytes()).unwrap();
+    let keys = Keys::read(keys.to_string().as_bytes()).unwrap();
     let world = World { rules, keys, tokens };
     assert!(world.tokens.iter().all(|it| world.accepts(it)), "what is good is accepted");
     world
 });
 
-fn rsa() -> Vec<u8> {
-    let pair = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).unwrap();
-    let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = aws_lc_rs::encoding::AsDer::as_der(&pair).unwrap();
-    der.as_ref().to_vec()
+fn rsa() -> RsaKeyPair {
+    let generated = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).unwrap();
+    RsaKeyPair::from_pkcs8(AsDer::<Pkcs8V1Der<'_>>::as_der(&generated).unwrap().as_ref()).unwrap()
 }
 
-fn p256() -> Vec<u8> {
-    EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap().as_ref().to_vec()
-}
-
-fn ed25519() -> Vec<u8> {
-    Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref().to_vec()
+fn base64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 impl World {
