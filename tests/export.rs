@@ -243,8 +243,8 @@ fn a_mesh_is_a_catalog() {
           name: eventtype.a.said
           title: said
           annotations:
-            eventmesh.io/consumed-by: audit
-            eventmesh.io/object: EventType.eventing.knative.dev a/said
+            eventmesh-catalog.dev/consumed-by: audit
+            eventmesh-catalog.dev/object: EventType.eventing.knative.dev a/said
         spec:
           type: asyncapi
           lifecycle: production
@@ -342,8 +342,8 @@ fn a_mesh_is_a_catalog() {
             empty: ""
             team: blue
           annotations:
-            eventmesh.io/consumed-by: audit
-            eventmesh.io/object: EventType.eventing.knative.dev a/ticked
+            eventmesh-catalog.dev/consumed-by: audit
+            eventmesh-catalog.dev/object: EventType.eventing.knative.dev a/ticked
           links:
           - url: https://example.com/ticked.json
             title: Schema
@@ -426,7 +426,7 @@ fn a_mesh_is_a_catalog() {
           labels:
             team: blue
           annotations:
-            eventmesh.io/object: Broker.eventing.knative.dev a/main
+            eventmesh-catalog.dev/object: Broker.eventing.knative.dev a/main
         spec:
           type: broker
           lifecycle: production
@@ -442,7 +442,7 @@ fn a_mesh_is_a_catalog() {
           name: inmemorychannel.a.quiet
           title: quiet
           annotations:
-            eventmesh.io/object: InMemoryChannel.messaging.knative.dev a/quiet
+            eventmesh-catalog.dev/object: InMemoryChannel.messaging.knative.dev a/quiet
         spec:
           type: channel
           lifecycle: production
@@ -456,7 +456,7 @@ fn a_mesh_is_a_catalog() {
           name: pingsource.b.lost
           title: lost
           annotations:
-            eventmesh.io/object: PingSource.sources.knative.dev b/lost
+            eventmesh-catalog.dev/object: PingSource.sources.knative.dev b/lost
         spec:
           type: event-source
           lifecycle: production
@@ -472,7 +472,7 @@ fn a_mesh_is_a_catalog() {
           labels:
             team: red
           annotations:
-            eventmesh.io/object: PingSource.sources.knative.dev b/tick
+            eventmesh-catalog.dev/object: PingSource.sources.knative.dev b/tick
         spec:
           type: event-source
           lifecycle: production
@@ -563,7 +563,7 @@ spec: {type: t, reference: {apiVersion: example.com/v1, kind: Relay, name: r}}
     check(
         &format!("{names:?}"),
         &expect![[
-            r#"[(String("eventtype.a.t"), String("asyncapi")), (String("relay.a.r_174bfca856cce7b6"), String("channel"))]"#
+            r#"[(String("eventtype.a.t"), String("asyncapi")), (String("relay.a.r_d38aa78871787af7"), String("channel"))]"#
         ]],
     );
 }
@@ -720,15 +720,15 @@ fn names_say_what_they_can() {
     check(
         &names.join("\n"),
         &expect![[r#"
-        eventtype.shop.order-placed
-        broker.a.b-c
-        broker.a-b.c
-        broker.a.b.c
-        broker.a.b-c_72a3f8c3fe73919a
-        broker.a.b_e075bb51b397d70a
-        broker.a.b_941e22625f5b9710
-        widget_e053501f4008f77c
-        eventtype.shop.long-name.long-name.long-name.l_3f851602f2f60006"#]],
+            eventtype.shop.order-placed
+            broker.a.b-c
+            broker.a-b.c
+            broker.a.b.c
+            broker.a.b--c
+            broker.a.b_5b175a1923485508
+            broker.a.b_f10177091578b40f
+            widget_126f4c7cbb345f0b
+            eventtype.shop.long-name.long-name.long-name.l_5b182324c4e42c22"#]],
     );
 }
 

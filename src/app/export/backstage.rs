@@ -16,9 +16,9 @@ const API_VERSION: &str = "backstage.io/v1alpha1";
 const NAMESPACE: &str = "default";
 const LIFECYCLE: &str = "production";
 /// The object that an entity stands for.
-const OBJECT: &str = "eventmesh.io/object";
+const OBJECT: &str = "eventmesh-catalog.dev/object";
 /// The Backstage ids of the consumers, separated by commas.
-const CONSUMED_BY: &str = "eventmesh.io/consumed-by";
+const CONSUMED_BY: &str = "eventmesh-catalog.dev/consumed-by";
 
 /// YAML documents: an API for each event type, then a component for each broker, channel and source, by namespace and
 /// name.

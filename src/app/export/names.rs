@@ -1,5 +1,7 @@
 //! What an object is called in a Backstage catalog.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::mesh::ObjectRef;
 use crate::origins::kubernetes::kinds::is_known;
 
@@ -33,10 +35,13 @@ pub fn entity_name(object: &ObjectRef) -> String {
     }
 }
 
-/// What Backstage takes for a part of a namespace, a host, the prefix of a label's key. Two hyphens in a row it does not.
+/// What Backstage takes for a namespace, a part of a host, a part of the prefix of a label's key.
 pub fn is_dns_label(text: &str) -> bool {
-    let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    text.len() <= LONGEST && text.split('-').all(is_plain)
+    let is_edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.len() <= LONGEST
+        && text.bytes().next().is_some_and(is_edge)
+        && text.bytes().next_back().is_some_and(is_edge)
+        && text.bytes().all(|byte| is_edge(byte) || byte == b'-')
 }
 
 pub fn is_dns_subdomain(text: &str) -> bool {
@@ -69,12 +74,30 @@ fn readable(text: &str, longest: usize) -> String {
 }
 
 fn hash(object: &ObjectRef) -> String {
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = Sha256::new();
     for part in [&object.of.group, &object.of.kind, &object.namespace, &object.name] {
         // With its length, a part ends where it ends.
-        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
     }
-    let mut digits = hasher.finalize().to_hex().to_string();
+    let mut digits: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     digits.truncate(HASH_DIGITS);
     digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::GroupKind;
+
+    /// The module for Backstage reads the same cases: entities have the same names, whichever way they come.
+    #[test]
+    fn names_are_those_of_the_backstage_module() {
+        let cases: Vec<[String; 5]> = serde_json::from_str(include_str!("../../../tests/entity-names.json")).unwrap();
+        assert!(!cases.is_empty());
+        for [group, kind, namespace, name, entity] in cases {
+            let object = ObjectRef::new(GroupKind::new(&*group, &*kind), &*namespace, name);
+            assert_eq!(entity_name(&object), entity);
+        }
+    }
 }

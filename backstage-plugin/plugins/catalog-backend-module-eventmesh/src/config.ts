@@ -4,11 +4,12 @@ import {
   readSchedulerServiceTaskScheduleDefinitionFromConfig,
   type SchedulerServiceTaskScheduleDefinition,
 } from '@backstage/backend-plugin-api';
+import { KubernetesValidatorFunctions } from '@backstage/catalog-model';
 import { readDurationFromConfig, type Config } from '@backstage/config';
 import { InputError } from '@backstage/errors';
 import { durationToMilliseconds } from '@backstage/types';
 import type { ClientConfig, TokenSource } from './client';
-import { isDnsLabel, patternFlaw, refOf, type ConduitKind, type MappingConfig, type Naming } from './mapping';
+import { patternFlaw, refOf, type ConduitKind, type MappingConfig, type Naming } from './mapping';
 import { LIFECYCLE_FROM, OWNER_FROM, SYSTEM_FROM } from './model';
 
 const ROOT = 'catalog.providers.eventMesh';
@@ -123,10 +124,10 @@ function readToken(config: Config, path: string): TokenSource {
 
 function readNamespace(config: Config, path: string, id: string): string {
   const namespace = config.getOptionalString('entityNamespace') ?? id;
-  if (!isDnsLabel(namespace)) {
+  if (!KubernetesValidatorFunctions.isValidNamespace(namespace)) {
     throw flaw(
       `${path}.entityNamespace`,
-      `${namespace} is no namespace for Backstage; write lower-case letters, digits and single hyphens, at most 63`,
+      `${namespace} is no namespace for Backstage; write lower-case letters, digits and hyphens, at most 63`,
     );
   }
   return namespace;

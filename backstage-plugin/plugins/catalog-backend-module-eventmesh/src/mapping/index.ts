@@ -1,4 +1,3 @@
 export { entitiesOf, ownRef, refOf, type ConduitKind, type MappingConfig, type Own, type Said } from './entities';
 export { patternFlaw } from './metadata';
-export { isDnsLabel } from './names';
 export type { Naming } from './refs';

@@ -6,8 +6,8 @@
  * the portal allowed that key, and then only with a value of the right form.
  */
 
+import { KubernetesValidatorFunctions } from '@backstage/catalog-model';
 import type { Meta } from '../model';
-import { isKey, isName } from './names';
 
 /** Annotations that the catalog lives by: nobody but the catalog writes them. */
 const NEVER = /^backstage\.io\/(managed-by-|orphan$)/;
@@ -59,7 +59,7 @@ function isFit(key: string, value: string): boolean {
 /** The labels that Backstage takes. */
 export function labelsOf(meta: Meta): Record<string, string> {
   const fit = Object.entries(meta.labels).filter(
-    ([key, value]) => isKey(key) && (value === '' || isName(value)) && !RESERVED.test(key),
+    ([key, value]) => isKey(key) && KubernetesValidatorFunctions.isValidLabelValue(value) && !RESERVED.test(key),
   );
   return Object.fromEntries(fit);
 }
@@ -73,4 +73,8 @@ export function saidBy(meta: Meta, keys: readonly string[]): string | undefined 
 export function httpUrl(text: string | undefined): string | undefined {
   const isHttp = text !== undefined && /^https?:\/\//.test(text) && URL.canParse(text);
   return isHttp ? text : undefined;
+}
+
+function isKey(text: string): boolean {
+  return KubernetesValidatorFunctions.isValidAnnotationKey(text);
 }

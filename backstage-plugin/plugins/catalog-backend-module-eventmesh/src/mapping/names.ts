@@ -7,6 +7,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { CommonValidatorFunctions, KubernetesValidatorFunctions } from '@backstage/catalog-model';
 import type { ObjectRef } from '../model';
 
 /** The longest name that Backstage takes, in characters. */
@@ -42,8 +43,8 @@ export function entityName(object: ObjectRef): string {
   const isPlain =
     Object.hasOwn(KNOWN, object.kind) &&
     KNOWN[object.kind] === object.group &&
-    isDnsLabel(object.namespace) &&
-    isDnsSubdomain(object.name) &&
+    KubernetesValidatorFunctions.isValidNamespace(object.namespace) &&
+    CommonValidatorFunctions.isValidDnsSubdomain(object.name) &&
     text.length <= LONGEST;
   return isPlain ? text : hashedName(object);
 }
@@ -56,26 +57,6 @@ export function hashedName(object: ObjectRef): string {
   const digits = hash(object);
   const kept = readable(plainText(object), LONGEST - 1 - HASH_DIGITS);
   return kept ? `${kept}_${digits}` : digits;
-}
-
-/** What Backstage takes for a namespace, and for a part of a host. Two hyphens in a row it does not. */
-export function isDnsLabel(text: string): boolean {
-  return text.length <= LONGEST && /^[a-z0-9]+(-[a-z0-9]+)*$/.test(text);
-}
-
-export function isDnsSubdomain(text: string): boolean {
-  return text.length <= 253 && text.split('.').every(isDnsLabel);
-}
-
-/** What Backstage takes for a name or for the value of a label. */
-export function isName(text: string): boolean {
-  return text.length <= LONGEST && /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(text);
-}
-
-/** Whether Backstage takes the key of a label or an annotation: a name, with a host before it or without. */
-export function isKey(text: string): boolean {
-  const [name, prefix, ...more] = text.split('/').reverse();
-  return more.length === 0 && isName(name) && (prefix === undefined || isDnsSubdomain(prefix));
 }
 
 function plainText({ kind, namespace, name }: ObjectRef): string {

@@ -1,8 +1,8 @@
 /** The names of all entities of a mesh, before any of them is made: relations need them. */
 
-import { stringifyEntityRef, type CompoundEntityRef } from '@backstage/catalog-model';
+import { KubernetesValidatorFunctions, stringifyEntityRef, type CompoundEntityRef } from '@backstage/catalog-model';
 import type { ObjectRef } from '../model';
-import { entityName, hashedName, isDnsLabel, isName } from './names';
+import { entityName, hashedName } from './names';
 
 /**
  * How entities are named.
@@ -28,14 +28,12 @@ export class EntityRefs {
   /** The name of the entity for an object. With names of the predecessor, it counts who asks first. */
   claim(kind: EntityKind, object: ObjectRef): CompoundEntityRef {
     const own = { kind, namespace: this.namespace, name: entityName(object) };
-    if (this.naming === 'kind') {
-      return own;
-    }
-    if (!isDnsLabel(object.namespace)) {
+    if (this.naming === 'kind' || !KubernetesValidatorFunctions.isValidNamespace(object.namespace)) {
       return own;
     }
     const theirs = { kind, namespace: object.namespace, name: object.name };
-    const isFree = isName(object.name) && !this.taken.has(stringifyEntityRef(theirs));
+    const isFree =
+      KubernetesValidatorFunctions.isValidObjectName(object.name) && !this.taken.has(stringifyEntityRef(theirs));
     const ref = isFree ? theirs : { ...theirs, name: hashedName(object) };
     this.taken.add(stringifyEntityRef(ref));
     return ref;
