@@ -20,7 +20,7 @@ const DEFAULT_SCHEDULE: SchedulerServiceTaskScheduleDefinition = {
   timeout: { minutes: 2 },
   initialDelay: { seconds: 5 },
 };
-const DEFAULT_TIMEOUT = { seconds: 30 };
+const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_LIFECYCLE = 'production';
 
 const NAMINGS: readonly Naming[] = ['kind', 'predecessor'];
@@ -62,9 +62,7 @@ function readProviderConfig(id: string, config: Config): ProviderConfig {
     url: readUrl(config, path),
     token: readToken(config, path),
     caFile: config.getOptionalString('caFile'),
-    timeoutMs: durationToMilliseconds(
-      config.has('timeout') ? readDurationFromConfig(config, { key: 'timeout' }) : DEFAULT_TIMEOUT,
-    ),
+    timeoutMs: readTimeout(config, path),
     schedule: config.has('schedule')
       ? readSchedulerServiceTaskScheduleDefinitionFromConfig(config.getConfig('schedule'))
       : DEFAULT_SCHEDULE,
@@ -120,6 +118,17 @@ function readToken(config: Config, path: string): TokenSource {
     return { file };
   }
   throw flaw(`${path}.token`, 'is missing; the service answers nobody without one. Write token, or tokenFile');
+}
+
+function readTimeout(config: Config, path: string): number {
+  if (!config.has('timeout')) {
+    return DEFAULT_TIMEOUT_MS;
+  }
+  try {
+    return durationToMilliseconds(readDurationFromConfig(config, { key: 'timeout' }));
+  } catch {
+    throw flaw(`${path}.timeout`, 'is no duration; write one like 30s');
+  }
 }
 
 function readNamespace(config: Config, path: string, id: string): string {

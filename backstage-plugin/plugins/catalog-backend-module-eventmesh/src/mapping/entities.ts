@@ -9,6 +9,7 @@ import {
   ANNOTATION_LOCATION,
   ANNOTATION_ORIGIN_LOCATION,
   DEFAULT_NAMESPACE,
+  KubernetesValidatorFunctions,
   parseEntityRef,
   stringifyEntityRef,
   type CompoundEntityRef,
@@ -220,18 +221,29 @@ function metadataOf(meta: Meta, object: ObjectRef, ref: CompoundEntityRef, confi
 }
 
 function commonSpec(meta: Meta, { owner, system, lifecycle, namespace }: MappingConfig) {
-  const belongsTo = refOf('System', saidBy(meta, system.from) ?? system.default) ?? ownRef('System', namespace);
   return {
     lifecycle: saidBy(meta, lifecycle.from) ?? lifecycle.default,
-    owner: refOf('Group', saidBy(meta, owner.from) ?? owner.default) ?? ownRef('Group', namespace),
-    system: belongsTo,
+    owner: refOf('Group', saidBy(meta, owner.from)) ?? refOf('Group', owner.default) ?? ownRef('Group', namespace),
+    system:
+      refOf('System', saidBy(meta, system.from)) ?? refOf('System', system.default) ?? ownRef('System', namespace),
   };
 }
 
+/** What may be said of whose an entity is, and what it belongs to. */
+const REFERRED = { Group: ['group', 'user'], System: ['system'] };
+
 /** What a text refers to: a full reference, or the name of an entity of that kind in the namespace `default`. */
-export function refOf(kind: 'Group' | 'System', text: string | undefined): string | undefined {
+export function refOf(kind: keyof typeof REFERRED, text: string | undefined): string | undefined {
+  if (!text) {
+    return undefined;
+  }
   try {
-    return text && stringifyEntityRef(parseEntityRef(text, { defaultKind: kind, defaultNamespace: DEFAULT_NAMESPACE }));
+    const ref = parseEntityRef(text, { defaultKind: kind, defaultNamespace: DEFAULT_NAMESPACE });
+    const isRef =
+      REFERRED[kind].includes(ref.kind.toLowerCase()) &&
+      KubernetesValidatorFunctions.isValidNamespace(ref.namespace) &&
+      KubernetesValidatorFunctions.isValidObjectName(ref.name);
+    return isRef ? stringifyEntityRef(ref) : undefined;
   } catch {
     return undefined;
   }

@@ -1,0 +1,106 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import selfsigned from 'selfsigned';
+import { EventMeshClient, type ClientConfig } from './client';
+import { smallMesh } from './testing/meshes';
+import { FAULTS, Service, TOKEN } from './testing/service';
+
+const signal = new AbortController().signal;
+
+let service: Service;
+let folder: string;
+
+beforeEach(async () => {
+  service = new Service();
+  service.mesh = smallMesh();
+  await service.start();
+  folder = await mkdtemp(join(tmpdir(), 'eventmesh-'));
+});
+
+afterEach(async () => {
+  await service.stop();
+  await rm(folder, { recursive: true });
+});
+
+function client(more: Partial<ClientConfig> = {}) {
+  return new EventMeshClient({ url: more.url ?? service.url, token: { token: TOKEN }, timeoutMs: 300, ...more });
+}
+
+it('asks again only for what is new', async () => {
+  const first = await client().fetch(undefined, signal);
+  expect(first).toEqual({ isNew: true, mesh: smallMesh(), etag: expect.any(String), staleSeconds: undefined });
+  const etag = first.isNew ? first.etag : undefined;
+  expect(await client().fetch(etag, signal)).toEqual({ isNew: false });
+  service.mesh.brokers = [];
+  expect(await client().fetch(etag, signal)).toMatchObject({ isNew: true, mesh: { brokers: [] } });
+});
+
+it('tells how old an answer is', async () => {
+  service.behavior = (_, response) =>
+    response.writeHead(200, { 'eventmesh-stale-seconds': '90' }).end(JSON.stringify(smallMesh()));
+  expect(await client().fetch(undefined, signal)).toMatchObject({ staleSeconds: '90' });
+});
+
+it.each(FAULTS)('takes %s for a failure, and says so', async (_, behavior, told) => {
+  service.behavior = behavior;
+  const error = await client()
+    .fetch(undefined, signal)
+    .catch(it => it);
+  expect(error.message).toMatch(told);
+  expect(error.message).not.toContain(TOKEN);
+});
+
+it('hears how long to wait', async () => {
+  service.behavior = (_, response) => response.writeHead(503, { 'retry-after': '7' }).end();
+  await expect(client().fetch(undefined, signal)).rejects.toMatchObject({ retryAfterMs: 7000 });
+});
+
+it('says that nobody is there', async () => {
+  const { url } = service;
+  await service.stop();
+  await expect(client({ url }).fetch(undefined, signal)).rejects.toThrow(/fetch failed: connect ECONNREFUSED 127/);
+  await service.start();
+});
+
+it('reads the token of a file for each request', async () => {
+  const file = join(folder, 'token');
+  const asking = client({ token: { file } });
+  await expect(asking.fetch(undefined, signal)).rejects.toThrow(`tokenFile ${file} cannot be read: ENOENT`);
+  await writeFile(file, 'old');
+  await expect(asking.fetch(undefined, signal)).rejects.toThrow('status 401');
+  await writeFile(file, `${TOKEN}\n`);
+  expect(await asking.fetch(undefined, signal)).toMatchObject({ isNew: true });
+});
+
+it.each(['', '  ', 'two\nlines', 'tökén'])('refuses the token %j without telling it', async token => {
+  const error = await client({ token: { token } })
+    .fetch(undefined, signal)
+    .catch(it => it);
+  expect(error.message).toBe('the token is empty, or has characters that no token has');
+});
+
+it('trusts the authority that is configured, also after it changed', async () => {
+  const certificate = () =>
+    selfsigned.generate([{ name: 'commonName', value: 'service' }], {
+      keySize: 2048,
+      algorithm: 'sha256',
+      extensions: [{ name: 'subjectAltName', altNames: [{ type: 7, ip: '127.0.0.1' }] }],
+    });
+  const [old, current] = [certificate(), certificate()];
+  const https = new Service({ cert: current.cert, key: current.private });
+  await https.start();
+  const caFile = join(folder, 'ca.crt');
+  try {
+    const { url } = https;
+    await expect(client({ url }).fetch(undefined, signal)).rejects.toThrow(/self.signed certificate/);
+    const asking = client({ url, caFile });
+    await expect(asking.fetch(undefined, signal)).rejects.toThrow(`caFile ${caFile} cannot be read: ENOENT`);
+    await writeFile(caFile, old.cert);
+    await expect(asking.fetch(undefined, signal)).rejects.toThrow(/certificate|signature/);
+    await writeFile(caFile, current.cert);
+    expect(await asking.fetch(undefined, signal)).toMatchObject({ isNew: true });
+  } finally {
+    await https.stop();
+  }
+});

@@ -1,0 +1,112 @@
+import { Parser } from '@asyncapi/parser';
+import type { EventType } from '../model';
+import { brokerRef, eventType } from '../testing/meshes';
+import { asyncApiDocument } from './asyncapi';
+
+const parser = new Parser();
+
+/** The document, which has to be one for AsyncAPI's own parser, and to need nothing from elsewhere. */
+async function document(more: Partial<EventType>) {
+  const text = asyncApiDocument(eventType('shop', 'order-created', more));
+  const { document: parsed, diagnostics } = await parser.parse(text);
+  expect(diagnostics.filter(it => it.severity === 0)).toEqual([]);
+  expect(parsed).toBeDefined();
+  expect(text).not.toMatch(/"\$ref": "[^#]/);
+  return JSON.parse(text);
+}
+
+it('describes the event, its channel and its data', async () => {
+  const found = await document({
+    type: 'com.example.order.created',
+    description: 'A customer placed an order.',
+    reference: brokerRef('shop', 'orders'),
+    schemaData: '{"type": "object", "properties": {"id": {"type": "string"}}}',
+    schemaURL: 'https://schemas.example.com/order.json',
+  });
+  expect(found).toEqual({
+    asyncapi: '3.0.0',
+    info: {
+      title: 'com.example.order.created',
+      version: 'unversioned',
+      description: 'A customer placed an order.',
+    },
+    channels: {
+      events: {
+        address: null,
+        title: 'Broker.eventing.knative.dev shop/orders',
+        messages: {
+          event: {
+            name: 'com.example.order.created',
+            summary: 'A customer placed an order.',
+            contentType: 'application/cloudevents+json',
+            externalDocs: { description: 'Schema of the data', url: 'https://schemas.example.com/order.json' },
+            payload: {
+              type: 'object',
+              required: ['specversion', 'id', 'source', 'type'],
+              properties: {
+                specversion: { type: 'string', const: '1.0' },
+                id: { type: 'string', minLength: 1 },
+                source: { type: 'string', minLength: 1 },
+                type: { type: 'string', const: 'com.example.order.created' },
+                data: { $ref: '#/components/schemas/data' },
+              },
+            },
+          },
+        },
+      },
+    },
+    operations: {
+      receive: {
+        action: 'receive',
+        channel: { $ref: '#/channels/events' },
+        messages: [{ $ref: '#/channels/events/messages/event' }],
+      },
+    },
+    components: { schemas: { data: { type: 'object', properties: { id: { type: 'string' } } } } },
+  });
+});
+
+const dataOf = (found: any) => found.components?.schemas.data;
+const messageOf = (found: any) => found.channels.events.messages.event;
+
+it.each([
+  ['nothing', '{"type": "string"}', { type: 'string' }],
+  ['itself', '{"items": {"$ref": "#"}}', { items: { $ref: '#/components/schemas/data' } }],
+  [
+    'a part of itself',
+    '{"$defs": {"a/b": {"type": "string"}}, "items": {"$ref": "#/$defs/a~1b"}}',
+    { $defs: { 'a/b': { type: 'string' } }, items: { $ref: '#/components/schemas/data/$defs/a~1b' } },
+  ],
+  ['what is not there', '{"items": {"$ref": "#/$defs/x"}}', { items: { description: 'See #/$defs/x' } }],
+  ['elsewhere', '{"items": {"$ref": "https://x.example/y"}}', { items: { description: 'See https://x.example/y' } }],
+  ['a file', '{"allOf": [{"$ref": "./y.json#/z"}]}', { allOf: [{ description: 'See ./y.json#/z' }] }],
+  ['another dialect', '{"$schema": "https://json-schema.org/draft/2020-12/schema", "const": 1}', { const: 1 }],
+])('takes a schema that refers to %s', async (_, schemaData, expected) => {
+  expect(dataOf(await document({ schemaData }))).toEqual(expected);
+});
+
+it.each([
+  ['text', 'a = b'],
+  ['an Avro schema', '{"type": "record", "name": "Order", "fields": []}'],
+  ['a list', '[1]'],
+  ['a fence', '```\n~~~~\n`````'],
+  ['a schema that is none', '{"properties": 1}'],
+])('shows %s as it is', async (_, schemaData) => {
+  const found = await document({ schemaData });
+  expect(dataOf(found)).toBeUndefined();
+  expect(messageOf(found).description).toContain(`\n${schemaData}\n`);
+  const [fence] = messageOf(found).description.match(/^`+$/m);
+  expect(schemaData).not.toContain(fence);
+});
+
+it.each([
+  ['com.example.x', { type: 'string', const: 'com.example.x' }],
+  ['com.{entity}.x', { type: 'string', minLength: 1, description: 'com.{entity}.x' }],
+  ['', { type: 'string', minLength: 1 }],
+])('describes the type %s', async (type, expected) => {
+  expect(messageOf(await document({ type })).payload.properties.type).toEqual(expected);
+});
+
+it.each(['javascript:alert(1)', 'schemas/order', ''])('does not link to %s', async schemaURL => {
+  expect(messageOf(await document({ schemaURL })).externalDocs).toBeUndefined();
+});
