@@ -1,0 +1,137 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { mockServices } from '@backstage/backend-test-utils';
+import type { Entity } from '@backstage/catalog-model';
+import { catalogServiceMock } from '@backstage/plugin-catalog-node/testUtils';
+import { Directory } from './directory';
+
+/** An entity, by its reference and the id of its workloads. */
+function entity(kind: string, name: string, id?: string): Entity {
+  const annotations: Record<string, string> = id ? { 'backstage.io/kubernetes-id': id } : {};
+  return { apiVersion: 'backstage.io/v1alpha1', kind, metadata: { name, namespace: 'teams', annotations } };
+}
+
+interface Setup {
+  directory: Directory;
+  /** The catalog from now on; without it, it cannot be asked. */
+  set: (entities?: Entity[]) => void;
+  /** What was asked of the catalog. */
+  queries: unknown[];
+  /** The keys of what has to be processed again. */
+  refreshed: string[];
+}
+
+let running: Directory | undefined;
+
+afterEach(() => running?.stop());
+
+function setUp(entities: Entity[], everyMs = 60_000): Setup {
+  const queries: unknown[] = [];
+  const refreshed: string[] = [];
+  let mock: ReturnType<typeof catalogServiceMock> | undefined = catalogServiceMock({ entities });
+  const catalog = Object.assign(catalogServiceMock(), {
+    getEntities: async (...request: Parameters<ReturnType<typeof catalogServiceMock>['getEntities']>) => {
+      queries.push(request[0]);
+      if (!mock) {
+        throw new Error('the catalog is away');
+      }
+      return mock.getEntities(...request);
+    },
+  });
+  const directory = new Directory({ catalog, auth: mockServices.auth(), logger: mockServices.logger.mock(), everyMs });
+  directory.connect({ applyMutation: async () => {}, refresh: async ({ keys }) => void refreshed.push(...keys) });
+  running = directory;
+  return { directory, queries, refreshed, set: next => (mock = next && catalogServiceMock({ entities: next })) };
+}
+
+/** Waits for something to become so. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) {
+    await sleep(5);
+  }
+}
+
+it('knows Components by their id, in any namespace, and what may own them', async () => {
+  const other = entity('Component', 'other', 'Invoicing');
+  other.metadata.namespace = 'elsewhere';
+  const { directory } = setUp([
+    entity('Component', 'invoices', 'invoicing'),
+    other,
+    entity('Component', 'unlabeled'),
+    entity('Resource', 'database', 'invoicing'),
+    entity('Group', 'blue'),
+    entity('System', 'shop'),
+  ]);
+  await directory.ready();
+  expect(directory.componentsOf('invoicing')).toEqual(['component:elsewhere/other', 'component:teams/invoices']);
+  expect(directory.componentsOf('unlabeled')).toEqual([]);
+  expect(['group:teams/blue', 'system:teams/shop', 'group:teams/red'].map(it => directory.has(it))).toEqual([
+    true,
+    true,
+    false,
+  ]);
+});
+
+it('asks the catalog once, whatever is asked of it', async () => {
+  const { directory, queries } = setUp([entity('Component', 'invoices', 'invoicing')]);
+  await Promise.all(
+    Array.from({ length: 100 }, async (_, n) => {
+      await directory.ready();
+      directory.componentsOf(`id-${n}`);
+      directory.has(`group:default/${n}`);
+    }),
+  );
+  expect(queries.length).toBe(1);
+});
+
+it('has those processed again that were told something else, and no others', async () => {
+  const { directory, refreshed, set } = setUp([entity('Component', 'a', 'a'), entity('Group', 'blue')], 10);
+  await directory.ready();
+  ['a', 'b', 'c'].forEach(it => directory.componentsOf(it));
+  ['group:teams/blue', 'group:teams/red'].forEach(it => directory.has(it));
+  set([
+    entity('Component', 'moved', 'a'),
+    entity('Component', 'b', 'B'),
+    entity('Component', 'd', 'd'),
+    entity('Group', 'red'),
+  ]);
+  await until(() => refreshed.length >= 4);
+  expect(refreshed.sort()).toEqual([
+    'eventmesh:consumer:a',
+    'eventmesh:consumer:b',
+    'eventmesh:ref:group:teams/blue',
+    'eventmesh:ref:group:teams/red',
+  ]);
+  expect(directory.componentsOf('b')).toEqual(['component:teams/b']);
+});
+
+it('goes on knowing what it knew while the catalog is away', async () => {
+  const { directory, queries, refreshed, set } = setUp([entity('Component', 'a', 'a')], 10);
+  await directory.ready();
+  expect(directory.componentsOf('a')).toEqual(['component:teams/a']);
+  set(undefined);
+  const asked = queries.length;
+  await until(() => queries.length > asked + 2);
+  expect([directory.componentsOf('a'), refreshed]).toEqual([['component:teams/a'], []]);
+  set([]);
+  await until(() => refreshed.length > 0);
+  expect(directory.componentsOf('a')).toEqual([]);
+});
+
+it('waits for a catalog that is not there yet', async () => {
+  const { directory, queries, set } = setUp([]);
+  set(undefined);
+  const ready = directory.ready();
+  await until(() => queries.length > 0);
+  set([entity('Group', 'blue')]);
+  await ready;
+  expect(directory.has('group:teams/blue')).toBe(true);
+});
+
+it('asks for Users only where somebody refers to one', async () => {
+  const { directory, queries, set } = setUp([entity('User', 'jane')], 10);
+  await directory.ready();
+  expect(JSON.stringify(queries)).not.toContain('user');
+  expect(directory.has('user:teams/jane')).toBe(false);
+  set([entity('User', 'jane')]);
+  await until(() => directory.has('user:teams/jane'));
+});
