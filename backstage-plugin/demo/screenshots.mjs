@@ -18,7 +18,7 @@ const PATIENCE_MS = 60_000;
 const SETTLE_MS = 2_000;
 
 const GRAPH = new URLSearchParams([
-  ['rootEntityRefs[]', 'component:demo/broker.shop.orders'],
+  ['rootEntityRefs[]', 'component:demo/broker.logistics.shipping'],
   ['maxDepth', '2'],
   ['direction', 'LR'],
   ['showFilters', 'false'],
@@ -31,28 +31,28 @@ const PICTURES = [
   {
     name: 'backstage-catalog',
     path: '/?filters[kind]=component&filters[user]=all',
-    size: [1800, 1100],
+    size: [1660, 1010],
     shows: ['shop/orders', 'analytics/clickstream', 'logistics/supplier-stock', 'storefront', 'Checkout', 'Sales'],
     click: 'Type',
   },
   {
     name: 'backstage-event-type',
     path: '/catalog/demo/api/eventtype.shop.order-created',
-    size: [1400, 1300],
+    size: [1280, 1360],
     shows: ['apiProvidedBy', 'apiConsumedBy', 'Providers', 'Consumers', 'Charges and refunds'],
   },
   {
     name: 'backstage-definition',
     path: '/catalog/demo/api/eventtype.shop.payment-authorized/definition',
-    size: [1400, 1300],
+    size: [1280, 1600],
     shows: ['Payload', 'Expand all'],
     click: 'Expand all',
   },
   {
     name: 'backstage-graph',
     path: `/catalog-graph?${GRAPH}`,
-    size: [1400, 1000],
-    shows: ['shop/orders', 'com.example.shop.order.created', 'data-lake-export'],
+    size: [1280, 800],
+    shows: ['logistics/shipping', 'com.example.logistics.parcel.packed', 'carrier-gateway'],
   },
 ];
 
@@ -92,6 +92,11 @@ class Browser {
     const { targetId } = await browser.send('Target.createTarget', { url: 'about:blank' });
     const { sessionId } = await browser.send('Target.attachToTarget', { targetId, flatten: true });
     browser.#session = sessionId;
+    await browser.send('Page.enable');
+    // The bar at the side is narrow, which leaves the room to what the pictures are about.
+    await browser.send('Page.addScriptToEvaluateOnNewDocument', {
+      source: "localStorage.setItem('sidebarPinState', 'false')",
+    });
     return browser;
   }
 

@@ -23,15 +23,15 @@ export interface ClientConfig {
   timeoutMs: number;
 }
 
-export type Answer =
-  | { isNew: false }
-  | {
-      isNew: true;
-      mesh: EventMesh;
-      etag?: string;
-      /** For how long the service could not keep up with the cluster. */
-      staleSeconds?: string;
-    };
+export interface NewAnswer {
+  isNew: true;
+  mesh: EventMesh;
+  etag?: string;
+  /** For how long the service could not keep up with the cluster. */
+  staleSeconds?: string;
+}
+
+export type Answer = NewAnswer | { isNew: false };
 
 /** What went wrong, in one sentence. */
 export class RequestError extends Error {

@@ -9,7 +9,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { AuthService, LoggerService, SchedulerServiceTaskRunner } from '@backstage/backend-plugin-api';
 import type { Entity } from '@backstage/catalog-model';
 import type { CatalogService, EntityProvider, EntityProviderConnection } from '@backstage/plugin-catalog-node';
-import { EventMeshClient, RequestError } from './client';
+import { EventMeshClient, RequestError, type NewAnswer } from './client';
 import type { ProviderConfig } from './config';
 import type { Directory } from './directory';
 import { entitiesOf, ownRef, refOf, type Own } from './mapping';
@@ -66,15 +66,17 @@ export class EventMeshProvider implements EntityProvider {
     } catch (error) {
       const wait = this.pace.failed(Date.now(), error instanceof RequestError ? error.retryAfterMs : undefined);
       const cause = error instanceof Error ? error.message : String(error);
-      // The scheduler logs it, counts it and shows it with the task.
-      throw new Error(
+      const message =
         `The event mesh at ${this.config.url} could not be read: ${cause}. ` +
-          `The catalog keeps what it has; not asked again for ${Math.ceil(wait / 1000)} s`,
-      );
+        `The catalog keeps what it has; not asked again for ${Math.ceil(wait / 1000)} s`;
+      // The scheduler counts the failure and shows it with the task, but of an error its log may say nothing.
+      this.logger.warn(message);
+      throw new Error(message);
     }
   }
 
   private async update(signal: AbortSignal): Promise<void> {
+    const started = performance.now();
     const { mapping, url } = this.config;
     const own = await this.own();
     const shown = await this.shownState();
@@ -96,7 +98,7 @@ export class EventMeshProvider implements EntityProvider {
     if (state) {
       this.applied.record(state, shown);
     }
-    this.report(answer.mesh, entities.length, answer.staleSeconds);
+    this.report(answer, entities.length, performance.now() - started);
   }
 
   /** What the provider has to add: an owner and a system, unless those that are configured are there. */
@@ -126,11 +128,11 @@ export class EventMeshProvider implements EntityProvider {
     return entities;
   }
 
-  private report(mesh: EventMesh, entities: number, staleSeconds: string | undefined): void {
+  private report({ mesh, staleSeconds }: NewAnswer, entities: number, ms: number): void {
     const { eventTypes, brokers, subscribables, sources } = mesh;
     this.logger.info(
-      `The catalog has the event mesh at ${this.config.url}: ${eventTypes.length} event types, ${brokers.length} brokers, ` +
-        `${subscribables.length} channels, ${sources.length} sources as ${entities} entities`,
+      `The catalog has the event mesh at ${this.config.url} as ${entities} entities, in ${Math.round(ms)} ms; ` +
+        `event types: ${eventTypes.length}, brokers: ${brokers.length}, channels: ${subscribables.length}, sources: ${sources.length}`,
     );
     if (eventTypes.length + brokers.length + subscribables.length + sources.length === 0) {
       this.logger.warn(

@@ -27,7 +27,7 @@ it('describes the event, its channel and its data', async () => {
     asyncapi: '3.0.0',
     info: {
       title: 'com.example.order.created',
-      version: 'unversioned',
+      version: '(current)',
       description: 'A customer placed an order.',
     },
     channels: {
@@ -37,7 +37,6 @@ it('describes the event, its channel and its data', async () => {
         messages: {
           event: {
             name: 'com.example.order.created',
-            summary: 'A customer placed an order.',
             contentType: 'application/cloudevents+json',
             externalDocs: { description: 'Schema of the data', url: 'https://schemas.example.com/order.json' },
             payload: {
@@ -58,6 +57,7 @@ it('describes the event, its channel and its data', async () => {
     operations: {
       receive: {
         action: 'receive',
+        summary: 'Subscribe to Broker.eventing.knative.dev shop/orders',
         channel: { $ref: '#/channels/events' },
         messages: [{ $ref: '#/channels/events/messages/event' }],
       },

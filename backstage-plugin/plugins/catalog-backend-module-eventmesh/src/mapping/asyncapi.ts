@@ -19,21 +19,23 @@ const ajv = new Ajv({ strict: false, logger: false });
 export function asyncApiDocument(eventType: EventType): string {
   const schema = dataSchema(eventType.schemaData);
   const url = httpUrl(eventType.schemaURL);
+  const channel = eventType.reference && describeObject(eventType.reference);
   const document = {
     asyncapi: '3.0.0',
     info: {
       title: eventType.type || eventType.name,
-      version: 'unversioned',
+      // There has to be one, and it is shown behind the title.
+      version: '(current)',
       description: eventType.description,
     },
     channels: {
       events: {
+        // Brokers and channels have an address only in a cluster, and each subscriber has its own.
         address: null,
-        title: eventType.reference && describeObject(eventType.reference),
+        title: channel,
         messages: {
           event: {
             name: eventType.type || undefined,
-            summary: eventType.description,
             description: schema ? undefined : asText(eventType.schemaData),
             contentType: 'application/cloudevents+json',
             externalDocs: url && { description: 'Schema of the data', url },
@@ -45,6 +47,7 @@ export function asyncApiDocument(eventType: EventType): string {
     operations: {
       receive: {
         action: 'receive',
+        summary: channel && `Subscribe to ${channel}`,
         channel: { $ref: '#/channels/events' },
         messages: [{ $ref: '#/channels/events/messages/event' }],
       },

@@ -63,7 +63,7 @@ it('makes of a mesh what people look for', () => {
       namespace: 'dev',
       name: 'broker.shop.orders',
       title: 'shop/orders',
-      description: 'Broker orders in namespace shop',
+      description: 'Broker in namespace shop',
       tags: ['broker'],
       annotations: { ...annotations, 'eventmesh-catalog.dev/object': 'Broker.eventing.knative.dev shop/orders' },
     },
@@ -106,7 +106,7 @@ it('makes one entity of what is a channel and a source, even where it sends to i
   });
   const [only, ...others] = objects(of).filter(it => it.kind === 'Component');
   expect(others).toEqual([]);
-  expect(only.metadata.description).toBe('Relay relay in namespace a, emits com.example.t');
+  expect(only.metadata.description).toBe('Emits com.example.t');
   expect(only.spec).toMatchObject({
     type: 'channel',
     providesApis: ['api:dev/eventtype.a.t', 'api:dev/eventtype.a.u'],

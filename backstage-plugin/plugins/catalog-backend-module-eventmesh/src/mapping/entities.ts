@@ -185,7 +185,7 @@ function api(eventType: EventType, ref: CompoundEntityRef, config: MappingConfig
 function component(node: Node, provides: string[], sink: Node | undefined, config: MappingConfig): Entity {
   const { meta, object, ref } = node;
   const kind = object.kind.toLowerCase();
-  const emits = node.emits.length > 0 ? `, emits ${node.emits.join(', ')}` : '';
+  const emits = node.emits.length > 0 ? `Emits ${node.emits.join(', ')}` : undefined;
   return {
     apiVersion: API_VERSION,
     kind: ref.kind,
@@ -193,7 +193,7 @@ function component(node: Node, provides: string[], sink: Node | undefined, confi
       ...metadataOf(meta, object, ref, config),
       // Many brokers are called `default`.
       title: `${object.namespace}/${object.name}`,
-      description: `${object.kind} ${object.name} in namespace ${object.namespace}${emits}`,
+      description: emits ?? `${object.kind} in namespace ${object.namespace}`,
       ...(isTag(kind) && { tags: [kind] }),
     },
     spec: {
