@@ -6,15 +6,39 @@ CARGO_FUZZ_VERSION := 0.13
 NIGHTLY := nightly
 FUZZ_SECONDS := 60
 
-.PHONY: run test check bench bench-cluster openapi properties oracle revocation fuzz
+.PHONY: run demo test test-service test-module check check-service check-module bench bench-cluster openapi properties oracle revocation fuzz
+
+# npm and the like, with a Node.js that Backstage supports.
+IN_MODULE := cd backstage-plugin && bin/with-node
+MODULE_PACKAGES := backstage-plugin/node_modules/.package-lock.json
 
 run:
 	cargo run --quiet -- serve --manifests config/samples/shop --dev-token
 
-test:
+demo:
+	backstage-plugin/demo/run
+
+test: test-service test-module
+
+test-service:
 	cargo test --no-fail-fast
 
-check:
+# The catalog module, in real backends on the real service.
+test-module: $(MODULE_PACKAGES)
+	cargo build
+	backstage-plugin/bin/ensure-postgres
+	$(IN_MODULE) npm test
+
+$(MODULE_PACKAGES): backstage-plugin/package-lock.json
+	$(IN_MODULE) npm ci
+	touch $@
+
+check: check-service check-module
+
+check-module: $(MODULE_PACKAGES)
+	$(IN_MODULE) npm run check
+
+check-service:
 	cargo fmt --check
 	cargo clippy --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --document-private-items
@@ -28,9 +52,10 @@ bench:
 bench-cluster:
 	cargo bench --bench cluster
 
-openapi:
+openapi: $(MODULE_PACKAGES)
 	cargo run --quiet -- openapi > openapi/v1.json.new
 	mv openapi/v1.json.new openapi/v1.json
+	$(IN_MODULE) npm run generate
 
 properties:
 	EVENTMESH_PROPERTY_CASES=10 cargo test --test properties

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import selfsigned from 'selfsigned';
 import { EventMeshClient, type ClientConfig } from './client';
-import { smallMesh } from './testing/meshes';
-import { FAULTS, Service, TOKEN } from './testing/service';
+import { smallMesh } from './__testUtils__/meshes';
+import { FAULTS, Service, TOKEN } from './__testUtils__/service';
 
 const signal = new AbortController().signal;
 

@@ -1,7 +1,7 @@
 import type { Entity } from '@backstage/catalog-model';
-import { Catalog, registered } from './testing/catalog';
-import { broker, brokerRef, eventType, mesh, smallMesh, source } from './testing/meshes';
-import { FAULTS, Service, TOKEN } from './testing/service';
+import { Catalog, registered } from './__testUtils__/catalog';
+import { broker, brokerRef, eventType, mesh, smallMesh, source } from './__testUtils__/meshes';
+import { FAULTS, Service, TOKEN } from './__testUtils__/service';
 
 jest.setTimeout(60_000);
 

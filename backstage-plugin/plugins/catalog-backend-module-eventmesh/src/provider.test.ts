@@ -4,8 +4,8 @@ import { catalogServiceMock } from '@backstage/plugin-catalog-node/testUtils';
 import type { EntityProviderMutation } from '@backstage/plugin-catalog-node';
 import { Directory } from './directory';
 import { EventMeshProvider } from './provider';
-import { broker, mappingConfig, mesh, smallMesh } from './testing/meshes';
-import { FAULTS, Service, TOKEN } from './testing/service';
+import { broker, mappingConfig, mesh, smallMesh } from './__testUtils__/meshes';
+import { FAULTS, Service, TOKEN } from './__testUtils__/service';
 
 /** A catalog that several backends share, and that shows what was applied once it was processed. */
 class Catalog {

@@ -12,7 +12,17 @@ import {
   type Entity,
 } from '@backstage/catalog-model';
 import type { EventMesh } from '../model';
-import { broker, brokerRef, channel, eventType, mappingConfig, mesh, meta, smallMesh, source } from '../testing/meshes';
+import {
+  broker,
+  brokerRef,
+  channel,
+  eventType,
+  mappingConfig,
+  mesh,
+  meta,
+  smallMesh,
+  source,
+} from '../__testUtils__/meshes';
 import { entitiesOf, type MappingConfig } from './entities';
 
 const OWN = { group: true, system: true };

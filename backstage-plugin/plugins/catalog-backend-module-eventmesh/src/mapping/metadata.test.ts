@@ -1,4 +1,4 @@
-import { meta } from '../testing/meshes';
+import { meta } from '../__testUtils__/meshes';
 import { annotationsOf, httpUrl, labelsOf, patternFlaw } from './metadata';
 
 const ANNOTATIONS = {
@@ -6,7 +6,7 @@ const ANNOTATIONS = {
   'other.example.com/x': 'y',
   plain: 'text',
   'backstage.io/view-url': 'https://example.com/view',
-  'backstage.io/edit-url': 'javascript:alert(1)',
+  'backstage.io/edit-url': 'data:text/html,x',
   'backstage.io/source-location': 'url:https://example.com/tree/main/',
   'backstage.io/techdocs-ref': 'dir:../../etc',
   'backstage.io/managed-by-location': 'url:https://example.com/stolen',
@@ -65,7 +65,7 @@ it.each([
   ['https://example.com/x', true],
   ['http://example.com', true],
   ['ftp://example.com', false],
-  ['javascript:alert(1)', false],
+  ['data:text/html,x', false],
   ['https://', false],
   ['//example.com', false],
   ['', false],

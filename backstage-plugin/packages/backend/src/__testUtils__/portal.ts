@@ -51,7 +51,7 @@ export class Portal {
         '--config',
         config,
       ],
-      { cwd: PACKAGE, env: { ...process.env, NODE_ENV: 'production', NODE_OPTIONS: '', LOG_LEVEL: 'debug' } },
+      { cwd: PACKAGE, env: { ...process.env, NODE_ENV: 'production', NODE_OPTIONS: '' } },
     );
     await this.program.prints(/Plugin initialization complete, newly initialized: 'catalog'/);
   }
@@ -61,8 +61,9 @@ export class Portal {
     return this.program.output;
   }
 
-  async prints(pattern: RegExp): Promise<RegExpMatchArray> {
-    return this.program.prints(pattern);
+  /** Waits until it logs something, after so many characters of its log. */
+  async prints(pattern: RegExp, after = 0): Promise<RegExpMatchArray> {
+    return this.program.prints(pattern, after);
   }
 
   /** How often it changed its catalog. */

@@ -27,10 +27,10 @@ export class Program {
     });
   }
 
-  /** Waits until it prints something. */
-  async prints(pattern: RegExp): Promise<RegExpMatchArray> {
+  /** Waits until it prints something, after so many characters of its output. */
+  async prints(pattern: RegExp, after = 0): Promise<RegExpMatchArray> {
     return eventually(() => {
-      const match = this.output.match(pattern);
+      const match = this.output.slice(after).match(pattern);
       if (!match) {
         throw new Error(`${this.command} did not print ${pattern}, but:\n${this.output.slice(-4_000)}`);
       }

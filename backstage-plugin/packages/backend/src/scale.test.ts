@@ -1,17 +1,19 @@
 /** A mesh of 5,000 event types: nothing is lost, and what does not change costs nothing. */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import BetterSqlite3 from 'better-sqlite3';
-import { Mesh } from './mesh';
-import { component, Portal, relations } from './portal';
-import { eventually } from './program';
-import { Proxy } from './proxy';
+import { Mesh } from './__testUtils__/mesh';
+import { component, Portal, relations } from './__testUtils__/portal';
+import { eventually } from './__testUtils__/program';
+import { Proxy } from './__testUtils__/proxy';
 
 jest.setTimeout(300_000);
 
+/** Where there is a folder in memory: SQLite waits for the disk after each of tens of thousands of transactions. */
+const MEMORY = '/dev/shm';
 const BROKERS = 50;
 const TYPES = 5_000;
 const CONSUMERS = 100;
@@ -37,13 +39,13 @@ function* objects(): Generator<object> {
 }
 
 it('has all of 5,000 event types, and does nothing while they stay the same', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'eventmesh-scale-'));
+  const folder = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'eventmesh-scale-'));
   const manifests = join(folder, 'mesh.yaml');
   writeFileSync(manifests, [...objects()].map(it => JSON.stringify(it)).join('\n---\n'));
   const mesh = await Mesh.serve(manifests);
   const proxy = await Proxy.before(mesh);
   const portal = await Portal.start({
-    nodeArgs: ['--require', join(__dirname, 'probe.cjs')],
+    nodeArgs: ['--require', join(__dirname, '__testUtils__/probe.cjs')],
     database: { client: 'better-sqlite3', connection: { directory: folder } },
     processingInterval: { hours: 1 },
     teams: Array.from({ length: CONSUMERS }, (_, n) => component(`consumer-${n}`, `consumer-${n}`)),

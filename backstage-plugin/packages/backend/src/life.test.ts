@@ -3,10 +3,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Mesh } from './mesh';
-import { component, Portal, relations, type Entities } from './portal';
-import { eventually } from './program';
-import { Proxy, to, type Way } from './proxy';
+import { Mesh } from './__testUtils__/mesh';
+import { component, Portal, relations, type Entities } from './__testUtils__/portal';
+import { eventually } from './__testUtils__/program';
+import { Proxy, to, type Way } from './__testUtils__/proxy';
 
 jest.setTimeout(300_000);
 
@@ -179,7 +179,7 @@ it('loses nothing while the service fails, and is in sync afterwards', async () 
     }
     const logged = portal.log.length;
     proxy.way = way;
-    await eventually(() => expect(portal.log.slice(logged)).toMatch(told));
+    await portal.prints(told, logged);
     expect([what, await portal.entities()]).toEqual([what, before]);
   }
   expect(portal.mutations).toBe(mutations);

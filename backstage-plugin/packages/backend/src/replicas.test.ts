@@ -3,9 +3,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Mesh } from './mesh';
-import { component, Portal, relations } from './portal';
-import { hasPostgres, Postgres } from './postgres';
+import { Mesh } from './__testUtils__/mesh';
+import { component, Portal, relations } from './__testUtils__/portal';
+import { hasPostgres, Postgres } from './__testUtils__/postgres';
 
 jest.setTimeout(240_000);
 

@@ -9,7 +9,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ConfigReader } from '@backstage/config';
-import { Mesh, SAMPLE } from './mesh';
+import { Mesh, SAMPLE } from './__testUtils__/mesh';
 
 jest.mock('@backstage/backend-tasks', () => ({}), { virtual: true });
 
@@ -17,7 +17,7 @@ const PACKAGE = '@knative-extensions/plugin-knative-event-mesh-backend@1.21.0';
 
 /** Its module, from where it finds the packages of this workspace. */
 function predecessor() {
-  const folder = resolve(__dirname, '../../../../node_modules/.cache/predecessor');
+  const folder = resolve(__dirname, '../../../node_modules/.cache/predecessor');
   mkdirSync(folder, { recursive: true });
   const [{ filename }] = JSON.parse(
     execFileSync('npm', ['pack', '--json', '--pack-destination', folder, PACKAGE], { encoding: 'utf8' }),

@@ -3,9 +3,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringifyEntityRef, type Entity } from '@backstage/catalog-model';
-import { golden, Mesh, SAMPLE } from './mesh';
-import { component, Portal, relations, SQLITE, type Entities } from './portal';
-import { hasPostgres, Postgres } from './postgres';
+import { golden, Mesh, SAMPLE } from './__testUtils__/mesh';
+import { component, Portal, relations, SQLITE, type Entities } from './__testUtils__/portal';
+import { hasPostgres, Postgres } from './__testUtils__/postgres';
 
 jest.setTimeout(240_000);
 

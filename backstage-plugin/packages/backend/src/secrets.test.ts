@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { freePort } from './program';
-import { Portal, SQLITE } from './portal';
+import { freePort } from './__testUtils__/program';
+import { Portal, SQLITE } from './__testUtils__/portal';
 
 jest.setTimeout(120_000);
 
@@ -29,7 +29,7 @@ it('keeps a token out of the log, whatever else is configured with it', async ()
   }
 });
 
-const WORKSPACE = resolve(__dirname, '../../../..');
+const WORKSPACE = resolve(__dirname, '../../..');
 const GOOD = { baseUrl: 'http://localhost:8080', token: 'x' };
 
 it.each([
