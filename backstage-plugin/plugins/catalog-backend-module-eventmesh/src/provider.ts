@@ -64,10 +64,11 @@ export class EventMeshProvider implements EntityProvider {
       await this.update(signal);
       this.pace.succeeded();
     } catch (error) {
-      const wait = this.pace.failed(Date.now(), error instanceof RequestError ? error.retryAfterMs : undefined);
-      const cause = error instanceof Error ? error.message : String(error);
+      const isRequest = error instanceof RequestError;
+      const wait = this.pace.failed(Date.now(), isRequest ? error.retryAfterMs : undefined);
       const message =
-        `The event mesh at ${this.config.url} could not be read: ${cause}. ` +
+        `The event mesh at ${this.config.url} could not be ${isRequest ? 'read' : 'brought into the catalog'}: ` +
+        `${error instanceof Error ? error.message : error}. ` +
         `The catalog keeps what it has; not asked again for ${Math.ceil(wait / 1000)} s`;
       // The scheduler counts the failure and shows it with the task, but of an error its log may say nothing.
       this.logger.warn(message);
@@ -95,9 +96,7 @@ export class EventMeshProvider implements EntityProvider {
       type: 'full',
       entities: entities.map(entity => ({ entity, locationKey: this.getProviderName() })),
     });
-    if (state) {
-      this.applied.record(state, shown);
-    }
+    this.applied.record(state, shown);
     this.report(answer, entities.length, performance.now() - started);
   }
 

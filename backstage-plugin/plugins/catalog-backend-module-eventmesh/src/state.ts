@@ -43,9 +43,10 @@ export function readState(location: Entity | undefined): State | undefined {
  * The catalog shows a mutation some time after it was applied. Until what it says moves on, what was applied here counts.
  */
 export class Applied {
-  private last?: { state: State; before: State | undefined };
+  private last?: { state: State | undefined; before: State | undefined };
 
-  record(state: State, before: State | undefined): void {
+  /** Notes what was applied, and what the catalog showed before. Of an answer without a tag nothing is known. */
+  record(state: State | undefined, before: State | undefined): void {
     this.last = { state, before };
   }
 
