@@ -1,23 +1,17 @@
 //! What the command line and the environment ask for, checked before anything runs.
 
-use std::collections::BTreeSet;
+mod checks;
+
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::access::jwt::{Configured, read_configuration};
-use crate::access::tokens::Settings;
-use crate::app::server::tls;
-use crate::kubernetes::server::Connection;
+pub use self::checks::{Authenticator, Origin, Serve};
 use crate::mesh::object::is_namespace_name;
-use crate::mesh::selector::LabelSelector;
-use crate::origins::kubernetes::convert::Converter;
 use crate::origins::kubernetes::examine::Account;
-use crate::origins::manifests;
 
 /// Which events exist, who sends them, who consumes them: the event catalog of a Knative cluster or repository.
 #[derive(Debug, Parser)]
@@ -247,231 +241,6 @@ impl ConfigError {
     }
 }
 
-/// How long a file has to be at rest before it is read: an editor writes it in several steps.
-const SETTLE: Duration = Duration::from_millis(50);
-
-/// What `serve` runs with.
-#[derive(Debug)]
-pub struct Serve {
-    pub origin: Origin,
-    pub max_staleness: Duration,
-    pub listen: SocketAddr,
-    pub admin_listen: SocketAddr,
-    pub tls: Option<tls::Files>,
-    pub max_connections: u32,
-    pub authenticator: Authenticator,
-}
-
-/// Where the facts come from.
-#[derive(Debug)]
-pub enum Origin {
-    Manifests(manifests::Options),
-    Cluster { connection: Connection, converter: Converter },
-}
-
-/// Who is let in. There is no way to let everybody in.
-#[derive(Debug)]
-pub enum Authenticator {
-    TokensFile(PathBuf),
-    DevToken,
-    /// Those whom the cluster knows, or one of these issuers, each with the rights that they have in the cluster.
-    Cluster {
-        settings: Settings,
-        issuers: Vec<Configured>,
-    },
-}
-
-/// For whom tokens have to be made unless it is said.
-const AUDIENCE: &str = "eventmesh-catalog";
-/// How long a token counts unless it is said.
-const TOKEN_CACHE: Duration = Duration::from_secs(10);
-/// The longest that a token may count without being looked at.
-const MAX_TOKEN_CACHE: Duration = Duration::from_mins(5);
-
-impl ServeArgs {
-    /// # Errors
-    /// When it cannot work.
-    pub fn checked(self) -> Result<Serve, ConfigError> {
-        let listen = address("--listen", &self.listen)?;
-        let authenticator = self.authenticator(listen)?;
-        let origin = if self.manifests.manifests.is_empty() {
-            Origin::Cluster { connection: self.cluster.connection(), converter: self.manifests.converter()? }
-        } else {
-            Origin::Manifests(self.manifests.checked()?)
-        };
-        Ok(Serve {
-            origin,
-            max_staleness: self.max_staleness,
-            listen,
-            admin_listen: address("--admin-listen", &self.admin_listen)?,
-            tls: self.tls.checked()?,
-            max_connections: self.max_connections,
-            authenticator,
-        })
-    }
-}
-
-impl ServeArgs {
-    fn authenticator(&self, listen: SocketAddr) -> Result<Authenticator, ConfigError> {
-        let has_cluster = self.manifests.manifests.is_empty();
-        let useless = self.of_use_with_cluster();
-        if !useless.is_empty() && (!has_cluster || self.dev_token || self.tokens_file.is_some()) {
-            return Err(ConfigError::new(
-                format!("{}: who callers are and what they may see is asked of a cluster.", useless.join(", ")),
-                "Leave that out, or else --manifests, --tokens-file and --dev-token.",
-            ));
-        }
-        match (&self.tokens_file, self.dev_token) {
-            (Some(file), _) => Ok(Authenticator::TokensFile(file.clone())),
-            (None, true) if listen.ip().is_loopback() => Ok(Authenticator::DevToken),
-            (None, true) => Err(ConfigError::new(
-                format!("--dev-token is for loopback addresses only, and --listen is {listen}."),
-                "Listen on 127.0.0.1, or give --tokens-file FILE.",
-            )),
-            (None, false) if has_cluster => self.of_cluster(),
-            (None, false) => Err(ConfigError::new(
-                "Nobody could ask: no authenticator is configured.",
-                "Give --tokens-file FILE, or --dev-token to try it out on a loopback address.",
-            )),
-        }
-    }
-
-    /// What is given that says how a cluster is asked about callers. Whoever gives it relies on it.
-    fn of_use_with_cluster(&self) -> Vec<String> {
-        let config = self.authentication_config.as_ref();
-        let given = [
-            self.audience.as_ref().map(|it| format!("--audience {it}")),
-            self.strict_audience.then(|| "--strict-audience".into()),
-            self.token_cache.map(|it| format!("--token-cache {}s", it.as_secs_f64())),
-            config.map(|it| format!("--authentication-config {}", it.display())),
-        ];
-        given.into_iter().flatten().collect()
-    }
-
-    fn of_cluster(&self) -> Result<Authenticator, ConfigError> {
-        let lifetime = self.token_cache.unwrap_or(TOKEN_CACHE);
-        if lifetime > MAX_TOKEN_CACHE {
-            return Err(ConfigError::new(
-                format!("--token-cache: {} s is too long.", lifetime.as_secs()),
-                "Give at most 5m: for so long a token that was revoked would count.",
-            ));
-        }
-        let read = self.authentication_config.as_deref().map(read_configuration).transpose();
-        let issuers = read.map_err(|error| {
-            ConfigError::new(format!("--authentication-config: {error}."), "Mend the file, then start again.")
-        })?;
-        let settings = Settings {
-            audience: self.audience.as_deref().unwrap_or(AUDIENCE).into(),
-            is_strict: self.strict_audience,
-            lifetime,
-        };
-        Ok(Authenticator::Cluster { settings, issuers: issuers.unwrap_or_default() })
-    }
-}
-
-impl CheckArgs {
-    /// # Errors
-    /// When it cannot work.
-    pub fn manifests(&self) -> Result<manifests::Options, ConfigError> {
-        self.manifests.checked()
-    }
-}
-
-impl ExportArgs {
-    /// # Errors
-    /// When it cannot work.
-    pub fn manifests(&self) -> Result<manifests::Options, ConfigError> {
-        self.manifests.checked()
-    }
-
-    /// # Errors
-    /// When it does not parse.
-    pub fn selection(&self) -> Result<crate::mesh::Selection, ConfigError> {
-        let labels = self.label_selector.parse().map_err(|error| {
-            ConfigError::new(format!("--label-selector: {error}."), "Write it as for kubectl, such as `team=orders`.")
-        })?;
-        self.namespace.iter().try_for_each(|it| namespace("--namespace", it))?;
-        Ok(crate::mesh::Selection { labels, namespaces: self.namespace.iter().cloned().collect::<BTreeSet<_>>() })
-    }
-}
-
-impl DoctorArgs {
-    pub fn connection(&self) -> Connection {
-        self.cluster.connection()
-    }
-
-    pub fn account(&self) -> Account {
-        self.service_account.clone().unwrap_or(Account::Own)
-    }
-}
-
-impl ManifestArgs {
-    fn checked(&self) -> Result<manifests::Options, ConfigError> {
-        if self.manifests.is_empty() {
-            return Err(ConfigError::new("There is nothing to read.", "Give --manifests DIR."));
-        }
-        for root in &self.manifests {
-            std::fs::metadata(root).map_err(|error| {
-                ConfigError::new(
-                    format!("--manifests {}: {error}.", root.display()),
-                    "Name a folder or file that is there.",
-                )
-            })?;
-        }
-        namespace("--default-namespace", &self.default_namespace)?;
-        Ok(manifests::Options {
-            roots: self.manifests.clone(),
-            default_namespace: self.default_namespace.clone(),
-            max_bytes: self.max_manifest_bytes,
-            strict: self.strict_manifests,
-            settle: SETTLE,
-            converter: self.converter()?,
-        })
-    }
-
-    fn converter(&self) -> Result<Converter, ConfigError> {
-        let is_key =
-            self.backstage_label.parse::<LabelSelector>().is_ok_and(|it| it.to_string() == self.backstage_label);
-        if !is_key || self.backstage_label.is_empty() || self.backstage_label.contains(['!', '=', ',', ' ']) {
-            return Err(ConfigError::new(
-                format!("--backstage-label: `{}` is not a label key.", self.backstage_label),
-                "Use a key such as `backstage.io/kubernetes-id`.",
-            ));
-        }
-        Ok(Converter::new(&self.backstage_label))
-    }
-}
-
-impl ClusterArgs {
-    pub fn connection(&self) -> Connection {
-        Connection { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
-    }
-}
-
-impl TlsArgs {
-    fn checked(self) -> Result<Option<tls::Files>, ConfigError> {
-        let lacks = |given, missing| {
-            let remedy = "Give both --tls-cert FILE and --tls-key FILE, or neither of them and no --tls-client-ca.";
-            Err(ConfigError::new(format!("{given} is of no use without {missing}."), remedy))
-        };
-        match (self.cert, self.key, self.client_ca) {
-            (Some(certificate), Some(key), client_ca) => Ok(Some(tls::Files { certificate, key, client_ca })),
-            (Some(_), None, _) => lacks("--tls-cert", "--tls-key"),
-            (None, Some(_), _) => lacks("--tls-key", "--tls-cert"),
-            (None, None, Some(_)) => lacks("--tls-client-ca", "--tls-cert and --tls-key"),
-            (None, None, None) => Ok(None),
-        }
-    }
-}
-
-fn namespace(flag: &str, name: &str) -> Result<(), ConfigError> {
-    if is_namespace_name(name) {
-        return Ok(());
-    }
-    let remedy = "Use lower case letters, digits and hyphens, at most 63.";
-    Err(ConfigError::new(format!("{flag}: `{name}` is not the name of a namespace."), remedy))
-}
-
 /// A service account by its namespace and name.
 fn service_account(text: &str) -> Result<Account, String> {
     let parts = text.split_once('/').filter(|(namespace, name)| {
@@ -488,13 +257,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     let remedy = |error: jiff::Error| format!("{error}; give a time such as `1h` or `90s`");
     let parsed: jiff::SignedDuration = text.parse().map_err(remedy)?;
     parsed.try_into().map_err(remedy)
-}
-
-fn address(flag: &str, text: &str) -> Result<SocketAddr, ConfigError> {
-    let remedy = "Give an address and a port, such as 127.0.0.1:8080.";
-    let mut found =
-        text.to_socket_addrs().map_err(|error| ConfigError::new(format!("{flag} {text}: {error}."), remedy))?;
-    found.next().ok_or_else(|| ConfigError::new(format!("{flag} {text}: no address has this name."), remedy))
 }
 
 #[cfg(test)]
