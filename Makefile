@@ -6,7 +6,7 @@ CARGO_FUZZ_VERSION := 0.13
 NIGHTLY := nightly
 FUZZ_SECONDS := 60
 
-.PHONY: run demo test test-service test-module check check-service check-module bench bench-cluster openapi properties oracle revocation fuzz
+.PHONY: run demo test test-service test-module check check-service check-module bench bench-cluster openapi docs properties oracle revocation fuzz
 
 # npm and the like, with a Node.js that Backstage supports.
 IN_MODULE := cd backstage-plugin && bin/with-node
@@ -56,6 +56,13 @@ openapi: $(MODULE_PACKAGES)
 	cargo run --quiet -- openapi > openapi/v1.json.new
 	mv openapi/v1.json.new openapi/v1.json
 	$(IN_MODULE) npm run generate
+
+# What is written down from the arguments.
+docs:
+	cargo run --quiet -- config schema > config/schema.json.new
+	mv config/schema.json.new config/schema.json
+	cargo run --quiet -- config reference > docs/configuration.md.new
+	mv docs/configuration.md.new docs/configuration.md
 
 properties:
 	EVENTMESH_PROPERTY_CASES=10 cargo test --test properties

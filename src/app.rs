@@ -1,6 +1,7 @@
 //! The composition root: builds the parts, wires them, runs them, and ends them in order.
 
 pub mod check;
+pub mod configuration;
 pub mod doctor;
 pub mod export;
 pub mod server;
@@ -61,6 +62,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print(&format!("{document}\n"))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Config(command) => configuration::run(command).map(|()| ExitCode::SUCCESS),
     }
 }
 

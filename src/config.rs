@@ -1,15 +1,19 @@
 //! What the command line and the environment ask for, checked before anything runs.
 
 mod checks;
+mod file;
+mod layers;
+pub mod reference;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::checks::{Authenticator, Origin, Serve};
+pub use self::layers::{Form, Refusal, Setting, Source, parse};
 use crate::mesh::object::is_namespace_name;
 use crate::origins::kubernetes::examine::Account;
 
@@ -53,6 +57,33 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Print the API document (OpenAPI 3.1)
     Openapi,
+    /// Say what `serve` is configured with
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+impl Command {
+    /// What `serve` is to run with, where the command has to do with that.
+    fn serve_args_mut(&mut self) -> Option<&mut ServeArgs> {
+        match self {
+            Self::Serve(args) | Self::Config(ConfigCommand::Check(args) | ConfigCommand::Show(args)) => Some(args),
+            _ => None,
+        }
+    }
+}
+
+/// What can be said of a configuration. `check` and `show` take all that `serve` takes.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether `serve` could start with it
+    #[command(after_help = "Exit code: 0 when it could, 2 when not.")]
+    Check(ServeArgs),
+    /// Print all keys with their values, and where each comes from
+    Show(ServeArgs),
+    /// Print the JSON Schema of a configuration file
+    Schema,
+    /// Print the page of documentation about all keys (Markdown)
+    Reference,
 }
 
 #[derive(Debug, Args)]
@@ -67,7 +98,7 @@ pub struct ManifestArgs {
     #[arg(long, env = "EVENTMESH_MAX_MANIFEST_BYTES", default_value_t = 32 << 20, value_name = "BYTES")]
     max_manifest_bytes: u64,
     /// Do not answer before every manifest file was read once
-    #[arg(long, env = "EVENTMESH_STRICT_MANIFESTS")]
+    #[arg(long, env = "EVENTMESH_STRICT_MANIFESTS", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     strict_manifests: bool,
     /// The label that holds the Backstage id of a subscriber
     #[arg(long, env = "EVENTMESH_BACKSTAGE_LABEL", default_value = "backstage.io/kubernetes-id", value_name = "KEY")]
@@ -100,8 +131,16 @@ pub struct TlsArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(mut_arg("manifests", |it| it.conflicts_with_all(["kubeconfig", "context"])))]
 pub struct ServeArgs {
+    /// A file of YAML that says what flags say, by their names; the environment and flags count for more
+    #[arg(long, env = "EVENTMESH_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where each value comes from.
+    #[arg(skip)]
+    pub settings: Vec<Setting>,
+    /// What the file says of issuers.
+    #[arg(skip)]
+    authentication: Option<String>,
     #[command(flatten)]
     manifests: ManifestArgs,
     #[command(flatten)]
@@ -120,7 +159,7 @@ pub struct ServeArgs {
     #[arg(long, env = "EVENTMESH_AUDIENCE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     audience: Option<String>,
     /// Do not take tokens that are made for the API server
-    #[arg(long, env = "EVENTMESH_STRICT_AUDIENCE")]
+    #[arg(long, env = "EVENTMESH_STRICT_AUDIENCE", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     strict_audience: bool,
     /// How long a token that was found good counts before the API server is asked again [default: 10s]
     #[arg(long, env = "EVENTMESH_TOKEN_CACHE", value_name = "DURATION", value_parser = duration)]
@@ -140,10 +179,10 @@ pub struct ServeArgs {
     )]
     max_connections: u32,
     /// A file of tokens: one `name:sha256-hex-of-token[:namespace,…]` per line
-    #[arg(long, env = "EVENTMESH_TOKENS_FILE", value_name = "FILE", conflicts_with = "dev_token")]
+    #[arg(long, env = "EVENTMESH_TOKENS_FILE", value_name = "FILE")]
     tokens_file: Option<PathBuf>,
     /// Make up a token and print it, for trying things out; only on a loopback address
-    #[arg(long, env = "EVENTMESH_DEV_TOKEN")]
+    #[arg(long, env = "EVENTMESH_DEV_TOKEN", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     dev_token: bool,
 }
 
@@ -238,6 +277,24 @@ pub struct ConfigError {
 impl ConfigError {
     pub fn new(what: impl fmt::Display, remedy: impl fmt::Display) -> Self {
         Self { what: what.to_string(), remedy: remedy.to_string() }
+    }
+
+    /// With the places of the keys that it names, where a file says them.
+    fn located(mut self, settings: &[Setting]) -> Self {
+        let words: Vec<_> = self.what.split([' ', ':', ',']).collect();
+        let places: Vec<_> = settings
+            .iter()
+            .filter_map(|setting| match &setting.source {
+                Source::File(path, line) if words.contains(&&*format!("--{}", setting.key)) => {
+                    Some(format!("{} is at {}:{line}", setting.key, path.display()))
+                }
+                _ => None,
+            })
+            .collect();
+        if !places.is_empty() {
+            self.what = format!("{}\n{}.", self.what, places.join(", "));
+        }
+        self
     }
 }
 

@@ -2,11 +2,18 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use eventmesh_catalog::config::Cli;
+use eventmesh_catalog::config::{self, Refusal};
 
 fn main() -> ExitCode {
-    match eventmesh_catalog::app::run(Cli::parse()) {
+    let cli = match config::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(Refusal::Usage(usage)) => usage.exit(),
+        Err(Refusal::Config(error)) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match eventmesh_catalog::app::run(cli) {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("error: {failure:#}");

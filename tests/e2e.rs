@@ -265,7 +265,7 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
         (plain(&["serve", "--tokens-file", &good, "--token-cache", "10s"]), "--token-cache 10s: who callers are and"),
         (plain(&["serve", "--dev-token", "--strict-audience"]), "--strict-audience: who callers are and"),
         (plain(&["serve", "--token-cache", "6m"]), "--token-cache: 360 s is too long."),
-        (serve(&["--dev-token", "--context", "kind"]), "cannot be used with '--context <NAME>'"),
+        (serve(&["--dev-token", "--context", "kind"]), "--manifests and --context cannot be used with each other"),
         (serve(&["--dev-token", "--max-staleness", "soon"]), "give a time such as `1h` or `90s`"),
         (serve(&["--dev-token", "--max-staleness=-1s"]), "give a time such as `1h` or `90s`"),
         (

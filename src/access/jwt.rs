@@ -284,3 +284,11 @@ impl From<Unchecked> for JwtError {
 pub fn read_configuration(path: &Path) -> Result<Vec<Configured>, ConfigurationError> {
     configuration::read(path)
 }
+
+/// Reads the text of such a file.
+///
+/// # Errors
+/// What is wrong where.
+pub fn parse_configuration(text: &str) -> Result<Vec<Configured>, String> {
+    configuration::parse(text)
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{CheckArgs, ClusterArgs, ConfigError, DoctorArgs, ExportArgs, ManifestArgs, ServeArgs, TlsArgs};
-use crate::access::jwt::{Configured, read_configuration};
+use crate::access::jwt::{Configured, parse_configuration, read_configuration};
 use crate::access::tokens::Settings;
 use crate::app::server::tls;
 use crate::kubernetes::server::Connection;
@@ -60,8 +60,14 @@ const MAX_TOKEN_CACHE: Duration = Duration::from_mins(5);
 impl ServeArgs {
     /// # Errors
     /// When it cannot work.
-    pub fn checked(self) -> Result<Serve, ConfigError> {
+    pub fn checked(mut self) -> Result<Serve, ConfigError> {
+        let settings = std::mem::take(&mut self.settings);
+        self.checked_as_a_whole().map_err(|error| error.located(&settings))
+    }
+
+    fn checked_as_a_whole(self) -> Result<Serve, ConfigError> {
         let listen = address("--listen", &self.listen)?;
+        self.one_origin()?;
         let authenticator = self.authenticator(listen)?;
         let origin = if self.manifests.manifests.is_empty() {
             Origin::Cluster { connection: self.cluster.connection(), converter: self.manifests.converter()? }
@@ -81,6 +87,18 @@ impl ServeArgs {
 }
 
 impl ServeArgs {
+    /// Folders or a cluster, as whoever names both may not mean what one of them would do.
+    fn one_origin(&self) -> Result<(), ConfigError> {
+        let cluster = self.cluster.kubeconfig.as_ref().map(|_| "--kubeconfig");
+        match cluster.or(self.cluster.context.as_ref().map(|_| "--context")) {
+            Some(flag) if !self.manifests.manifests.is_empty() => Err(ConfigError::new(
+                format!("--manifests and {flag} cannot be used with each other: there is one origin."),
+                "Leave one of them out, here, in the environment and in the configuration file.",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn authenticator(&self, listen: SocketAddr) -> Result<Authenticator, ConfigError> {
         let has_cluster = self.manifests.manifests.is_empty();
         let useless = self.of_use_with_cluster();
@@ -91,7 +109,11 @@ impl ServeArgs {
             ));
         }
         match (&self.tokens_file, self.dev_token) {
-            (Some(file), _) => Ok(Authenticator::TokensFile(file.clone())),
+            (Some(_), true) => Err(ConfigError::new(
+                "--tokens-file and --dev-token cannot be used with each other: it is one or the other.",
+                "Leave one of them out, here, in the environment and in the configuration file.",
+            )),
+            (Some(file), false) => Ok(Authenticator::TokensFile(file.clone())),
             (None, true) if listen.ip().is_loopback() => Ok(Authenticator::DevToken),
             (None, true) => Err(ConfigError::new(
                 format!("--dev-token is for loopback addresses only, and --listen is {listen}."),
@@ -113,6 +135,7 @@ impl ServeArgs {
             self.strict_audience.then(|| "--strict-audience".into()),
             self.token_cache.map(|it| format!("--token-cache {}s", it.as_secs_f64())),
             config.map(|it| format!("--authentication-config {}", it.display())),
+            self.authentication.as_ref().map(|_| "the key `authentication` of the configuration file".into()),
         ];
         given.into_iter().flatten().collect()
     }
@@ -125,8 +148,15 @@ impl ServeArgs {
                 "Give at most 5m: for so long a token that was revoked would count.",
             ));
         }
-        let read = self.authentication_config.as_deref().map(read_configuration).transpose();
-        let issuers = read.map_err(|error| {
+        let issuers = match (&self.authentication_config, &self.authentication) {
+            (Some(_), Some(_)) => {
+                Err("it is given beside the key `authentication` of the configuration file".to_owned())
+            }
+            (Some(path), None) => read_configuration(path).map_err(|error| error.to_string()),
+            (None, Some(text)) => parse_configuration(text),
+            (None, None) => Ok(vec![]),
+        };
+        let issuers = issuers.map_err(|error| {
             ConfigError::new(format!("--authentication-config: {error}."), "Mend the file, then start again.")
         })?;
         let settings = Settings {
@@ -134,7 +164,7 @@ impl ServeArgs {
             is_strict: self.strict_audience,
             lifetime,
         };
-        Ok(Authenticator::Cluster { settings, issuers: issuers.unwrap_or_default() })
+        Ok(Authenticator::Cluster { settings, issuers })
     }
 }
 

@@ -127,7 +127,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Configured>, ConfigurationError> {
     parse(&text).map_err(|reason| ConfigurationError::Malformed(path.into(), reason))
 }
 
-fn parse(text: &str) -> Result<Vec<Configured>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<Configured>, String> {
     let mut options = serde_saphyr::Options::default();
     options.with_snippet = false;
     options.strict_booleans = true;

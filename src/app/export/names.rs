@@ -1,5 +1,7 @@
 //! What an object is called in a Backstage catalog.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::mesh::ObjectRef;
@@ -80,7 +82,10 @@ fn hash(object: &ObjectRef) -> String {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }
-    let mut digits: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut digits = String::new();
+    for byte in hasher.finalize() {
+        let _ = write!(digits, "{byte:02x}");
+    }
     digits.truncate(HASH_DIGITS);
     digits
 }
