@@ -42,7 +42,8 @@ interface EventMeshProvider {
   /** What sources become; `Component` by default. */
   sources?: 'Component' | 'Resource';
   /**
-   * Annotations of objects that their entities have as well: keys, `<host>/*`, or `*` for all but those of Backstage.
+   * Annotations of objects that their entities have as well: keys, `<host>/*`, or `*` for all but those of Backstage
+   * and of this module.
    * None by default.
    */
   annotations?: string[];
@@ -54,11 +55,13 @@ interface WithToken extends EventMeshProvider {
    * @visibility secret
    */
   token: string;
+  tokenFile?: never;
 }
 
 interface WithTokenFile extends EventMeshProvider {
   /** The file that the bearer token is in, read for each poll. */
   tokenFile: string;
+  token?: never;
 }
 
 export interface Config {

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import selfsigned from 'selfsigned';
-import { EventMeshClient, type ClientConfig } from './client';
+import { EventMeshClient, RequestError, type ClientConfig } from './client';
 import { smallMesh } from './__testUtils__/meshes';
 import { FAULTS, Service, TOKEN } from './__testUtils__/service';
 
@@ -31,7 +31,7 @@ it('asks again only for what is new', async () => {
   const first = await client().fetch(undefined, signal);
   expect(first).toEqual({ isNew: true, mesh: smallMesh(), etag: expect.any(String), staleSeconds: undefined });
   const etag = first.isNew ? first.etag : undefined;
-  expect(await client().fetch(etag, signal)).toEqual({ isNew: false });
+  expect(await client().fetch(etag, signal)).toEqual({ isNew: false, staleSeconds: undefined });
   service.mesh.brokers = [];
   expect(await client().fetch(etag, signal)).toMatchObject({ isNew: true, mesh: { brokers: [] } });
 });
@@ -39,7 +39,34 @@ it('asks again only for what is new', async () => {
 it('tells how old an answer is', async () => {
   service.behavior = (_, response) =>
     response.writeHead(200, { 'eventmesh-stale-seconds': '90' }).end(JSON.stringify(smallMesh()));
-  expect(await client().fetch(undefined, signal)).toMatchObject({ staleSeconds: '90' });
+  expect(await client().fetch(undefined, signal)).toMatchObject({ isNew: true, staleSeconds: '90' });
+  service.behavior = (_, response) => response.writeHead(304, { 'eventmesh-stale-seconds': '120' }).end();
+  expect(await client().fetch('"x"', signal)).toEqual({ isNew: false, staleSeconds: '120' });
+  // Nobody asked whether that is still so.
+  await expect(client().fetch(undefined, signal)).rejects.toThrow('status 304');
+});
+
+it('leaves no connection behind where it does not read an answer', async () => {
+  service.behavior = (request, response) => {
+    response.writeHead(request.url === '/redirect' ? 302 : 500, { location: '/elsewhere' });
+    response.write('a page that goes on');
+  };
+  for (const path of ['/redirect', '/error']) {
+    const asking = client({ url: `${service.url}${path}`, timeoutMs: 60_000 });
+    await expect(asking.fetch(undefined, signal)).rejects.toThrow(/status/);
+  }
+  while ((await service.connections()) > 0) {
+    await new Promise(resolve => setTimeout(resolve, 5));
+  }
+});
+
+it('tells an end that it was told from a failure', async () => {
+  const abort = new AbortController();
+  service.behavior = () => abort.abort(new Error('the task was stopped'));
+  const error = await client()
+    .fetch(undefined, abort.signal)
+    .catch(it => it);
+  expect(error).not.toBeInstanceOf(RequestError);
 });
 
 it.each(FAULTS)('takes %s for a failure, and says so', async (_, behavior, told) => {

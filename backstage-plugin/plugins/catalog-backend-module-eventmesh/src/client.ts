@@ -31,7 +31,7 @@ export interface NewAnswer {
   staleSeconds?: string;
 }
 
-export type Answer = NewAnswer | { isNew: false };
+export type Answer = NewAnswer | { isNew: false; staleSeconds?: string };
 
 /** What went wrong, in one sentence. */
 export class RequestError extends Error {
@@ -69,9 +69,9 @@ export class EventMeshClient {
       };
       const dispatcher = await this.dispatcher();
       const response = dispatcher ? await undiciFetch(url, { ...init, dispatcher }) : await fetch(url, init);
-      return await answerOf(response as Response);
+      return await answerOf(response as Response, etag);
     } catch (error) {
-      if (error instanceof RequestError) {
+      if (error instanceof RequestError || signal.aborted) {
         throw error;
       }
       throw new RequestError(timeout.aborted ? `no whole answer within ${timeoutMs / 1000} s` : causeOf(error));
@@ -101,9 +101,10 @@ export class EventMeshClient {
   }
 }
 
-async function answerOf(response: Response): Promise<Answer> {
-  if (response.status === 304) {
-    return { isNew: false };
+async function answerOf(response: Response, etag: string | undefined): Promise<Answer> {
+  const staleSeconds = response.headers.get('eventmesh-stale-seconds') ?? undefined;
+  if (response.status === 304 && etag) {
+    return { isNew: false, staleSeconds };
   }
   if (response.status !== 200) {
     throw await refusal(response);
@@ -124,7 +125,7 @@ async function answerOf(response: Response): Promise<Answer> {
     isNew: true,
     mesh,
     etag: response.headers.get('etag') ?? undefined,
-    staleSeconds: response.headers.get('eventmesh-stale-seconds') ?? undefined,
+    staleSeconds,
   };
 }
 
@@ -138,6 +139,7 @@ async function refusal(response: Response): Promise<RequestError> {
 async function hintOf(response: Response): Promise<string | undefined> {
   const location = response.headers.get('location');
   if (location) {
+    await response.body?.cancel();
     return `sent on to ${location}; configure that as baseUrl if it is right`;
   }
   const detail = await detailOf(response);
@@ -156,7 +158,7 @@ async function detailOf(response: Response): Promise<string | undefined> {
     return undefined;
   }
   const detail = problem.detail.slice(0, 500);
-  return typeof problem.requestId === 'string' ? `${detail} (request ${problem.requestId})` : detail;
+  return typeof problem.requestId === 'string' ? `${detail} (request ${problem.requestId.slice(0, 100)})` : detail;
 }
 
 async function readText(file: string, key: string): Promise<string> {

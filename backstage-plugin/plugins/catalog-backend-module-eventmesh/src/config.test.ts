@@ -85,7 +85,10 @@ it.each([
   [{ dev: { ...GOOD, baseUrl: 'http://catalog?x=y' } }, 'dev.baseUrl is no address of a service'],
   [{ dev: { baseUrl: 'http://catalog' } }, 'dev.token is missing; the service answers nobody without one'],
   [{ dev: { ...GOOD, tokenFile: '/token' } }, 'dev.tokenFile is given beside token; leave one of them out'],
-  [{ dev: { ...GOOD, timeout: 'soon' } }, 'dev.timeout is no duration; write one like 30s'],
+  [{ dev: { ...GOOD, timeout: 'soon' } }, 'dev.timeout is no time from a millisecond to an hour; write one like 30s'],
+  [{ dev: { ...GOOD, timeout: '0s' } }, 'dev.timeout is no time'],
+  [{ dev: { ...GOOD, timeout: { hours: 2 } } }, 'dev.timeout is no time'],
+  [{ dev: { ...GOOD, names: 'predecessor' }, prod: GOOD }, 'dev.names is predecessor beside another provider'],
   [
     { dev: { ...GOOD, schedule: { frequency: 'PT1M' } } },
     "Missing required config value at 'catalog.providers.eventMesh.dev.schedule.timeout'",

@@ -21,6 +21,7 @@ const DEFAULT_SCHEDULE: SchedulerServiceTaskScheduleDefinition = {
   initialDelay: { seconds: 5 },
 };
 const DEFAULT_TIMEOUT_MS = 30_000;
+const MAX_TIMEOUT_MS = 3_600_000;
 const DEFAULT_LIFECYCLE = 'production';
 
 const NAMINGS: readonly Naming[] = ['kind', 'predecessor'];
@@ -42,10 +43,18 @@ export function readProviderConfigs(root: Config): ProviderConfig[] {
   const providers = (config?.keys() ?? []).map(id => readProviderConfig(id, config!.getConfig(id)));
   const providersByNamespace = new Map<string, string>();
   for (const { mapping } of providers) {
+    const path = `${ROOT}.${mapping.id}`;
+    if (mapping.naming === 'predecessor' && providers.length > 1) {
+      throw flaw(
+        `${path}.names`,
+        'is predecessor beside another provider; entities are then in the namespaces of their objects, where those of two ' +
+          'clusters would displace each other. Write kind',
+      );
+    }
     const other = providersByNamespace.get(mapping.namespace);
     if (other !== undefined) {
       throw flaw(
-        `${ROOT}.${mapping.id}.entityNamespace`,
+        `${path}.entityNamespace`,
         `${mapping.namespace} is the namespace of the provider ${other} as well, and entities of objects with equal ` +
           'names would displace each other; choose another one',
       );
@@ -124,11 +133,16 @@ function readTimeout(config: Config, path: string): number {
   if (!config.has('timeout')) {
     return DEFAULT_TIMEOUT_MS;
   }
+  let ms = 0;
   try {
-    return durationToMilliseconds(readDurationFromConfig(config, { key: 'timeout' }));
+    ms = Math.round(durationToMilliseconds(readDurationFromConfig(config, { key: 'timeout' })));
   } catch {
-    throw flaw(`${path}.timeout`, 'is no duration; write one like 30s');
+    // Told below.
   }
+  if (ms < 1 || ms > MAX_TIMEOUT_MS) {
+    throw flaw(`${path}.timeout`, 'is no time from a millisecond to an hour; write one like 30s');
+  }
+  return ms;
 }
 
 function readNamespace(config: Config, path: string, id: string): string {

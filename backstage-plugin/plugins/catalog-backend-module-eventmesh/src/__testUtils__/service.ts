@@ -9,6 +9,7 @@ import {
 } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
 import type { EventMesh } from '../model';
 import { mesh } from './meshes';
 
@@ -39,6 +40,11 @@ export class Service {
   async stop(): Promise<void> {
     this.server.closeAllConnections();
     await new Promise(resolve => this.server.close(resolve));
+  }
+
+  /** How many connections are open. */
+  async connections(): Promise<number> {
+    return promisify(this.server.getConnections.bind(this.server))();
   }
 
   get port(): number {

@@ -69,19 +69,65 @@ it('describes the event, its channel and its data', async () => {
 const dataOf = (found: any) => found.components?.schemas.data;
 const messageOf = (found: any) => found.channels.events.messages.event;
 
-it.each([
-  ['nothing', '{"type": "string"}', { type: 'string' }],
-  ['itself', '{"items": {"$ref": "#"}}', { items: { $ref: '#/components/schemas/data' } }],
+it.each<[string, object, object]>([
+  ['nothing', { type: 'string' }, { type: 'string' }],
+  ['itself', { items: { $ref: '#' } }, { items: { $ref: '#/components/schemas/data' } }],
   [
     'a part of itself',
-    '{"$defs": {"a/b": {"type": "string"}}, "items": {"$ref": "#/$defs/a~1b"}}',
-    { $defs: { 'a/b': { type: 'string' } }, items: { $ref: '#/components/schemas/data/$defs/a~1b' } },
+    { $defs: { 'a/b': { type: 'string' }, '': {} }, items: [{ $ref: '#/$defs/a~1b' }, { $ref: '#/$defs/' }] },
+    {
+      $defs: { 'a/b': { type: 'string' }, '': {} },
+      items: [{ $ref: '#/components/schemas/data/%24defs/a~1b' }, { $ref: '#/components/schemas/data/%24defs/' }],
+    },
   ],
-  ['what is not there', '{"items": {"$ref": "#/$defs/x"}}', { items: { description: 'See #/$defs/x' } }],
-  ['elsewhere', '{"items": {"$ref": "https://x.example/y"}}', { items: { description: 'See https://x.example/y' } }],
-  ['a file', '{"allOf": [{"$ref": "./y.json#/z"}]}', { allOf: [{ description: 'See ./y.json#/z' }] }],
-  ['another dialect', '{"$schema": "https://json-schema.org/draft/2020-12/schema", "const": 1}', { const: 1 }],
-])('takes a schema that refers to %s', async (_, schemaData, expected) => {
+  [
+    'a part beside the reference, as generators write it',
+    { $ref: '#/definitions/Order', definitions: { Order: { type: 'object' } } },
+    { definitions: { Order: { type: 'object' } }, allOf: [{ $ref: '#/components/schemas/data/definitions/Order' }] },
+  ],
+  [
+    'something below a reference',
+    { properties: { a: { $ref: '#/properties/b', items: {} }, b: { $ref: '#/properties/a/items' } } },
+    {
+      properties: {
+        a: { items: {}, allOf: [{ $ref: '#/components/schemas/data/properties/b' }] },
+        b: { $ref: '#/components/schemas/data/properties/a/items' },
+      },
+    },
+  ],
+  ['what is not there', { items: { $ref: '#/$defs/x' } }, { items: { description: 'See #/$defs/x' } }],
+  ['elsewhere', { items: { $ref: 'https://x.example/y' } }, { items: { description: 'See https://x.example/y' } }],
+  ['a file', { allOf: [{ $ref: './y.json#/z' }] }, { allOf: [{ description: 'See ./y.json#/z' }] }],
+  ['what no pointer is', { items: { $ref: '#/%' } }, { items: { description: 'See #/%' } }],
+])('takes a schema that refers to %s', async (_, schema, expected) => {
+  expect(dataOf(await document({ schemaData: JSON.stringify(schema) }))).toEqual(expected);
+});
+
+it.each<[string, string, object]>([
+  [
+    'another dialect',
+    '{"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "x", "const": 1}',
+    { const: 1 },
+  ],
+  ['a property called deprecated', '{"properties": {"deprecated": {}}}', { properties: { deprecated: {} } }],
+  [
+    'data that look like a reference',
+    '{"const": {"$ref": "https://x.example/y"}}',
+    { const: { description: 'See https://x.example/y' } },
+  ],
+  [
+    'words of OpenAPI',
+    '{"discriminator": {"propertyName": "x"}, "externalDocs": 1, "deprecated": "no", "type": "object"}',
+    { type: 'object' },
+  ],
+  ['words of AsyncAPI', '{"schemaFormat": "x", "schema": {}, "type": "object"}', { type: 'object' }],
+  [
+    'words of JavaScript',
+    '{"__proto__": {"type": 1}, "properties": {"__proto__": {}, "constructor": {}}}',
+    { properties: { constructor: {} } },
+  ],
+  ['a pattern that is none', '{"pattern": "(", "type": "string"}', { type: 'string' }],
+])('takes a schema with %s', async (_, schemaData, expected) => {
   expect(dataOf(await document({ schemaData }))).toEqual(expected);
 });
 
@@ -91,6 +137,8 @@ it.each([
   ['a list', '[1]'],
   ['a fence', '```\n~~~~\n`````'],
   ['a schema that is none', '{"properties": 1}'],
+  ['a schema with a property called $ref', '{"properties": {"$ref": {"type": "string"}}}'],
+  ['what is too deep', `${'{"not":'.repeat(1_000)}{}${'}'.repeat(1_000)}`],
 ])('shows %s as it is', async (_, schemaData) => {
   const found = await document({ schemaData });
   expect(dataOf(found)).toBeUndefined();
@@ -106,6 +154,21 @@ it.each([
 ])('describes the type %s', async (type, expected) => {
   expect(messageOf(await document({ type })).payload.properties.type).toEqual(expected);
 });
+
+it('is bounded, whatever is declared', async () => {
+  for (const schemaData of ['` '.repeat(400_000), JSON.stringify({ enum: ['x'.repeat(300_000)] })]) {
+    const text = asyncApiDocument(eventType('a', 'b', { schemaData }));
+    expect(text.length).toBeLessThan(100_000);
+    expect((await parser.parse(text)).document).toBeDefined();
+  }
+});
+
+it.each(['https://x.example/a b', 'https://x.example/{a}', 'https://x.example/ü?[a]=|'])(
+  'links to %s',
+  async schemaURL => {
+    expect(messageOf(await document({ schemaURL })).externalDocs.url).toMatch(/^https:\/\/x\.example\//);
+  },
+);
 
 it.each(['data:text/html,x', 'schemas/order', ''])('does not link to %s', async schemaURL => {
   expect(messageOf(await document({ schemaURL })).externalDocs).toBeUndefined();

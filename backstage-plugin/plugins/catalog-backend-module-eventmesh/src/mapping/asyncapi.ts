@@ -5,19 +5,17 @@
  * whoever looks at it. A schema that is no JSON Schema is shown as the text that it is.
  */
 
-import Ajv from 'ajv';
-import type { JsonObject, JsonValue } from '@backstage/types';
+import type { JsonObject } from '@backstage/types';
 import { describeObject, type EventType } from '../model';
 import { httpUrl } from './metadata';
+import { embeddedSchema } from './schema';
 
 /** Where the schema of the data goes, as a JSON pointer in the document. */
 const DATA = '#/components/schemas/data';
 
-const ajv = new Ajv({ strict: false, logger: false });
-
 /** The document as JSON: one channel, the whole event as its one message, one operation, which is to receive it. */
 export function asyncApiDocument(eventType: EventType): string {
-  const schema = dataSchema(eventType.schemaData);
+  const schema = embeddedSchema(eventType.schemaData, DATA);
   const url = httpUrl(eventType.schemaURL);
   const channel = eventType.reference && describeObject(eventType.reference);
   const document = {
@@ -75,60 +73,16 @@ function cloudEvent({ type }: EventType, data?: JsonObject): JsonObject {
   };
 }
 
-/** What is declared, where that is a JSON Schema, fit for its place in the document. */
-function dataSchema(text: string | undefined): JsonObject | undefined {
-  const declared = parseObject(text);
+/** The longest text that is shown of what is no schema, in characters. */
+const MAX_TEXT = 64 * 1024;
+
+function asText(declared: string | undefined): string | undefined {
   if (!declared) {
     return undefined;
   }
-  const { $schema: _dialect, $id: _id, ...schema } = declared;
-  return ajv.validateSchema(schema) === true ? (moved(schema, schema) as JsonObject) : undefined;
-}
-
-function parseObject(text: string | undefined): JsonObject | undefined {
-  try {
-    const value: JsonValue = JSON.parse(text ?? '');
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** A schema whose references to itself follow it to its place; others are told, as nothing is there to be loaded. */
-function moved(value: JsonValue | undefined, schema: JsonObject): JsonValue | undefined {
-  if (Array.isArray(value)) {
-    return value.map(item => moved(item, schema) ?? null);
-  }
-  if (typeof value !== 'object' || value === null) {
-    return value;
-  }
-  const { $ref: reference, ...others } = value;
-  if (typeof reference === 'string') {
-    return pointsInto(reference, schema)
-      ? { $ref: `${DATA}${reference.slice(1)}` }
-      : { description: `See ${reference}` };
-  }
-  return Object.fromEntries(Object.entries(others).map(([key, item]) => [key, moved(item, schema)]));
-}
-
-function pointsInto(reference: string, schema: JsonObject): boolean {
-  if (!/^#(\/|$)/.test(reference)) {
-    return false;
-  }
-  let place: JsonValue | undefined = schema;
-  for (const step of reference.slice(2).split('/').filter(Boolean)) {
-    const key = step.replace(/~1/g, '/').replace(/~0/g, '~');
-    place =
-      typeof place === 'object' && place !== null && Object.hasOwn(place, key) ? (place as JsonObject)[key] : undefined;
-  }
-  return typeof place === 'object' && place !== null;
-}
-
-function asText(schema: string | undefined): string | undefined {
-  if (!schema) {
-    return undefined;
-  }
+  const text = declared.length > MAX_TEXT ? `${declared.slice(0, MAX_TEXT)}…` : declared;
   // A fence longer than any run of backticks in the text.
-  const fence = '`'.repeat(Math.max(3, ...[...schema.matchAll(/`+/g)].map(([run]) => run.length + 1)));
-  return `The schema of the data, as it is declared:\n\n${fence}\n${schema}\n${fence}`;
+  const longest = [...text.matchAll(/`+/g)].reduce((length, [run]) => Math.max(length, run.length), 2);
+  const fence = '`'.repeat(longest + 1);
+  return `The schema of the data, as it is declared:\n\n${fence}\n${text}\n${fence}`;
 }

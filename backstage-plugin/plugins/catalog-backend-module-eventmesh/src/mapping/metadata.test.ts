@@ -12,6 +12,8 @@ const ANNOTATIONS = {
   'backstage.io/managed-by-location': 'url:https://example.com/stolen',
   'backstage.io/orphan': 'true',
   'terms.backstage.io/x': 'y',
+  'eventmesh-catalog.dev/consumed-by': 'everybody',
+  'eventmesh-catalog.dev/object': 'Secret a/b',
   'not a key': 'x',
 };
 
@@ -19,6 +21,7 @@ it.each([
   { patterns: [], kept: [] },
   { patterns: ['plain'], kept: ['plain'] },
   { patterns: ['example.com/*'], kept: ['example.com/runbook'] },
+  { patterns: ['eventmesh-catalog.dev/*'], kept: [] },
   { patterns: ['*'], kept: ['example.com/runbook', 'other.example.com/x', 'plain'] },
   {
     patterns: ['backstage.io/view-url', 'backstage.io/source-location'],
@@ -38,8 +41,9 @@ it.each([
   ['backstage.io/techdocs-ref', undefined],
   ['backstage.io/*', 'would let workloads speak for Backstage'],
   ['x.backstage.io/*', 'would let workloads speak for Backstage'],
-  ['backstage.io/managed-by-origin-location', 'is written by the catalog itself'],
-  ['backstage.io/orphan', 'is written by the catalog itself'],
+  ['backstage.io/managed-by-origin-location', 'is written by the catalog or this module'],
+  ['backstage.io/orphan', 'is written by the catalog or this module'],
+  ['eventmesh-catalog.dev/consumed-by', 'is written by the catalog or this module'],
   ['two words', 'is no key'],
   ['', 'is no key'],
   ['*/x', 'is no key'],
@@ -62,14 +66,18 @@ it('passes on the labels that Backstage takes', () => {
 });
 
 it.each([
-  ['https://example.com/x', true],
-  ['http://example.com', true],
-  ['ftp://example.com', false],
-  ['data:text/html,x', false],
-  ['https://', false],
-  ['//example.com', false],
-  ['', false],
-  [undefined, false],
-])('takes %s for an address that can be opened: %s', (text, expected) => {
-  expect(httpUrl(text) !== undefined).toBe(expected);
+  ['https://example.com/x', 'https://example.com/x'],
+  ['http://example.com', 'http://example.com/'],
+  ['https://example.com/a b/{c}?d={e}|f#[g]', 'https://example.com/a%20b/%7Bc%7D?d=%7Be%7D%7Cf#%5Bg%5D'],
+  ['https://[::1]:80/x', 'https://[::1]:80/x'],
+  ['https://ü.example/ü', 'https://xn--tda.example/%C3%BC'],
+  ['https://me:secret@example.com', undefined],
+  ['ftp://example.com', undefined],
+  ['data:text/html,x', undefined],
+  ['https://', undefined],
+  ['//example.com', undefined],
+  ['', undefined],
+  [undefined, undefined],
+])('makes of %s the address %s', (text, expected) => {
+  expect(httpUrl(text)).toBe(expected);
 });

@@ -9,8 +9,8 @@
 import { KubernetesValidatorFunctions } from '@backstage/catalog-model';
 import type { Meta } from '../model';
 
-/** Annotations that the catalog lives by: nobody but the catalog writes them. */
-const NEVER = /^backstage\.io\/(managed-by-|orphan$)/;
+/** Annotations that the catalog and this module live by: nobody else writes them. */
+const NEVER = /^(backstage\.io\/(managed-by-|orphan$)|eventmesh-catalog\.dev\/(object|consumed-by|state)$)/;
 const RESERVED = /^([^/]*\.)?backstage\.io\//;
 /** Annotations that are addresses, perhaps behind the word `url:`; people are sent there. */
 const URLS = /^backstage\.io\/(view-url|edit-url|source-location|techdocs-ref)$/;
@@ -30,7 +30,7 @@ export function patternFlaw(pattern: AnnotationPattern): string | undefined {
   if (isHost && RESERVED.test(pattern)) {
     return 'would let workloads speak for Backstage; name each key that they may write';
   }
-  return NEVER.test(pattern) ? 'is written by the catalog itself; leave it out' : undefined;
+  return NEVER.test(pattern) ? 'is written by the catalog or this module; leave it out' : undefined;
 }
 
 /** The annotations that may be passed on. */
@@ -69,10 +69,16 @@ export function saidBy(meta: Meta, keys: readonly string[]): string | undefined 
   return keys.map(key => meta.annotations[key] || meta.labels[key]).find(Boolean);
 }
 
-/** The text, where it is an address that a browser can open. */
+/** The address that a text is, written as a URI, where a browser can open it. */
 export function httpUrl(text: string | undefined): string | undefined {
-  const isHttp = text !== undefined && /^https?:\/\//.test(text) && URL.canParse(text);
-  return isHttp ? text : undefined;
+  if (text === undefined || !/^https?:\/\//.test(text) || !URL.canParse(text)) {
+    return undefined;
+  }
+  const { href, origin } = new URL(text);
+  // What browsers bear with and URIs do not.
+  return href.startsWith(origin)
+    ? origin + href.slice(origin.length).replace(/[[\]{}|\\^`<>"]/g, encodeURIComponent)
+    : undefined;
 }
 
 function isKey(text: string): boolean {

@@ -1,0 +1,172 @@
+/**
+ * What an event type declares as the schema of its data, fit to stand in an AsyncAPI document.
+ *
+ * What must stay true: whatever is declared, by whomever, costs little and gives a valid part of a document or nothing;
+ * nothing in it is loaded from elsewhere.
+ */
+
+import Ajv from 'ajv';
+import type { JsonObject, JsonValue } from '@backstage/types';
+
+/** The largest schema that is embedded, in characters, and how deep it may be. Others are shown as texts. */
+const MAX_LENGTH = 256 * 1024;
+const MAX_DEPTH = 64;
+
+/** Keywords whose value is a map: its keys are names that the schema describes, and no keywords. */
+const MAPS = new Set(['properties', 'patternProperties', 'definitions', '$defs', 'dependentSchemas', 'dependencies']);
+
+/**
+ * Keywords that say where a schema is, that AsyncAPI takes for something else than JSON Schema or OpenAPI do, or that
+ * JavaScript does.
+ */
+const DROPPED = new Set([
+  '$schema',
+  '$id',
+  'id',
+  '$anchor',
+  '$dynamicAnchor',
+  '$dynamicRef',
+  '$recursiveAnchor',
+  '$recursiveRef',
+  'deprecated',
+  'discriminator',
+  'externalDocs',
+  'schema',
+  'schemaFormat',
+]);
+
+const ajv = new Ajv({ strict: false, logger: false });
+
+/**
+ * The schema that a text is, to be embedded at a place of a document, with its references to itself pointing there.
+ * References to elsewhere are told, not followed. Nothing where the text is no JSON Schema.
+ */
+export function embeddedSchema(text: string | undefined, place: string): JsonObject | undefined {
+  const declared = parseObject(text);
+  if (!declared || !isSchema(declared)) {
+    return undefined;
+  }
+  const references: Reference[] = [];
+  const schema = moved(declared, false, references) as JsonObject;
+  for (const { holder, to } of references) {
+    const steps = stepsOf(to);
+    if (steps && isObject(at(schema, steps))) {
+      holder.$ref = place + steps.map(step => `/${escaped(step)}`).join('');
+    } else {
+      holder.description = `See ${to}`;
+    }
+  }
+  return schema;
+}
+
+/** A reference, and the schema that is to become it. */
+interface Reference {
+  holder: JsonObject;
+  to: string;
+}
+
+function parseObject(text: string | undefined): JsonObject | undefined {
+  if (!text || text.length > MAX_LENGTH) {
+    return undefined;
+  }
+  try {
+    const value: JsonValue = JSON.parse(text);
+    return isObject(value) && isBearable(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether JSON Schema takes it for one, whichever version it is of. */
+function isSchema({ $schema: _version, ...schema }: JsonObject): boolean {
+  return ajv.validateSchema(schema) === true;
+}
+
+/**
+ * Whether a schema is no deeper than viewers can take it, and no property of it is called `$ref`, which they take for a
+ * reference. Level by level, as recursion ends where the stack does.
+ */
+function isBearable(schema: JsonObject): boolean {
+  let level: JsonValue[] = [schema];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > MAX_DEPTH || level.some(it => isObject(it) && isObject(it.$ref))) {
+      return false;
+    }
+    level = level.flatMap(it => (typeof it === 'object' && it !== null ? (Object.values(it) as JsonValue[]) : []));
+  }
+  return true;
+}
+
+function moved(value: JsonValue, isMap: boolean, references: Reference[]): JsonValue {
+  if (Array.isArray(value)) {
+    return value.map(item => moved(item, false, references));
+  }
+  if (!isObject(value)) {
+    return value;
+  }
+  const result: JsonObject = {};
+  for (const [key, item] of Object.entries(value)) {
+    if (
+      key !== '__proto__' &&
+      item !== undefined &&
+      !(typeof item === 'string' && key === '$ref') &&
+      (isMap || isKept(key, item))
+    ) {
+      result[key] = moved(item, !isMap && MAPS.has(key), references);
+    }
+  }
+  if (typeof value.$ref === 'string' && !isMap) {
+    const holder: JsonObject = {};
+    references.push({ holder, to: value.$ref });
+    if (Object.keys(result).length === 0) {
+      return holder;
+    }
+    // Beside a reference others are passed over; here they may be what it refers to.
+    result.allOf = [...(Array.isArray(result.allOf) ? result.allOf : []), holder];
+  }
+  return result;
+}
+
+function isKept(key: string, item: JsonValue): boolean {
+  return !DROPPED.has(key) && !(key === 'pattern' && typeof item === 'string' && !isPattern(item));
+}
+
+function isPattern(text: string): boolean {
+  try {
+    return Boolean(new RegExp(text, 'u'));
+  } catch {
+    return false;
+  }
+}
+
+/** The keys that a pointer to a part of its own document leads along. */
+function stepsOf(reference: string): string[] | undefined {
+  const [, pointer] = reference.match(/^#(|\/.*)$/s) ?? [];
+  try {
+    const decoded = pointer === undefined ? undefined : decodeURIComponent(pointer);
+    return decoded
+      ?.split('/')
+      .slice(1)
+      .map(step => step.replace(/~1/g, '/').replace(/~0/g, '~'));
+  } catch {
+    return undefined;
+  }
+}
+
+function at(value: JsonValue | undefined, steps: string[]): JsonValue | undefined {
+  return steps.reduce<JsonValue | undefined>(
+    (place, step) =>
+      typeof place === 'object' && place !== null && Object.hasOwn(place, step)
+        ? (place as JsonObject)[step]
+        : undefined,
+    value,
+  );
+}
+
+function escaped(step: string): string {
+  return encodeURIComponent(step.replace(/~/g, '~0').replace(/\//g, '~1'));
+}
+
+function isObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
