@@ -6,7 +6,7 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ConfigReader } from '@backstage/config';
 import { Mesh, SAMPLE } from './__testUtils__/mesh';
@@ -18,11 +18,12 @@ const PACKAGE = '@knative-extensions/plugin-knative-event-mesh-backend@1.21.0';
 /** Its module, from where it finds the packages of this workspace. */
 function predecessor() {
   const folder = resolve(__dirname, '../../../node_modules/.cache/predecessor');
-  mkdirSync(folder, { recursive: true });
-  const [{ filename }] = JSON.parse(
-    execFileSync('npm', ['pack', '--json', '--pack-destination', folder, PACKAGE], { encoding: 'utf8' }),
-  );
-  execFileSync('tar', ['-xzf', join(folder, filename), '-C', folder]);
+  if (!existsSync(join(folder, 'package'))) {
+    mkdirSync(folder, { recursive: true });
+    const pack = ['pack', '--json', '--pack-destination', folder, PACKAGE];
+    const [{ filename }] = JSON.parse(execFileSync('npm', pack, { encoding: 'utf8' }));
+    execFileSync('tar', ['-xzf', join(folder, filename), '-C', folder]);
+  }
   return jest.requireActual(join(folder, 'package/dist/index.cjs.js'));
 }
 

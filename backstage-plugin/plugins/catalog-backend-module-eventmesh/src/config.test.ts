@@ -59,7 +59,7 @@ it('reads all of it', () => {
     token: { file: '/token' },
     caFile: '/ca.crt',
     timeoutMs: 10_000,
-    schedule: { timeout: { seconds: 20 } },
+    schedule: { timeout: { seconds: 20 }, initialDelay: { seconds: 5 } },
     mapping: {
       namespace: 'prod',
       naming: 'predecessor',

@@ -15,6 +15,7 @@ import { LIFECYCLE_FROM, OWNER_FROM, SYSTEM_FROM } from './model';
 const ROOT = 'catalog.providers.eventMesh';
 const PATH = 'v1/getEventMesh';
 
+/** Late enough for what teams register by files to be there, so that first relations need no second look. */
 const DEFAULT_SCHEDULE: SchedulerServiceTaskScheduleDefinition = {
   frequency: { seconds: 30 },
   timeout: { minutes: 2 },
@@ -72,9 +73,7 @@ function readProviderConfig(id: string, config: Config): ProviderConfig {
     token: readToken(config, path),
     caFile: config.getOptionalString('caFile'),
     timeoutMs: readTimeout(config, path),
-    schedule: config.has('schedule')
-      ? readSchedulerServiceTaskScheduleDefinitionFromConfig(config.getConfig('schedule'))
-      : DEFAULT_SCHEDULE,
+    schedule: readSchedule(config),
     mapping: {
       id,
       namespace: readNamespace(config, path, id),
@@ -143,6 +142,14 @@ function readTimeout(config: Config, path: string): number {
     throw flaw(`${path}.timeout`, 'is no time from a millisecond to an hour; write one like 30s');
   }
   return ms;
+}
+
+function readSchedule(config: Config): SchedulerServiceTaskScheduleDefinition {
+  if (!config.has('schedule')) {
+    return DEFAULT_SCHEDULE;
+  }
+  const schedule = readSchedulerServiceTaskScheduleDefinitionFromConfig(config.getConfig('schedule'));
+  return { ...schedule, initialDelay: schedule.initialDelay ?? DEFAULT_SCHEDULE.initialDelay };
 }
 
 function readNamespace(config: Config, path: string, id: string): string {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { mockServices } from '@backstage/backend-test-utils';
 import type { Entity } from '@backstage/catalog-model';
 import { catalogServiceMock } from '@backstage/plugin-catalog-node/testUtils';
+import { CatalogReader } from './catalog';
 import { Directory } from './directory';
 
 /** An entity, by its reference and the id of its workloads. */
@@ -18,6 +19,10 @@ interface Setup {
   queries: unknown[];
   /** The keys of what has to be processed again. */
   refreshed: string[];
+  /** The catalog answers nothing from now on. */
+  hang: () => void;
+  /** Whether the catalog processes nothing again. */
+  refuse: (refuses: boolean) => void;
 }
 
 let running: Directory | undefined;
@@ -27,20 +32,46 @@ afterEach(() => running?.stop());
 function setUp(entities: Entity[], everyMs = 60_000): Setup {
   const queries: unknown[] = [];
   const refreshed: string[] = [];
+  let [hangs, refuses] = [false, false];
   let mock: ReturnType<typeof catalogServiceMock> | undefined = catalogServiceMock({ entities });
   const catalog = Object.assign(catalogServiceMock(), {
     getEntities: async (...request: Parameters<ReturnType<typeof catalogServiceMock>['getEntities']>) => {
       queries.push(request[0]);
+      if (hangs) {
+        await new Promise(() => {});
+      }
       if (!mock) {
         throw new Error('the catalog is away');
       }
       return mock.getEntities(...request);
     },
   });
-  const directory = new Directory({ catalog, auth: mockServices.auth(), logger: mockServices.logger.mock(), everyMs });
-  directory.connect({ applyMutation: async () => {}, refresh: async ({ keys }) => void refreshed.push(...keys) });
+  const reader = new CatalogReader({ catalog, auth: mockServices.auth(), timeoutMs: 50 });
+  const directory = new Directory({ reader, logger: mockServices.logger.mock(), everyMs, patienceMs: 0 });
+  directory.connect({
+    applyMutation: async () => {},
+    refresh: async ({ keys }) => {
+      if (refuses) {
+        throw new Error('the database is away');
+      }
+      refreshed.push(...keys);
+    },
+  });
   running = directory;
-  return { directory, queries, refreshed, set: next => (mock = next && catalogServiceMock({ entities: next })) };
+  return {
+    directory,
+    queries,
+    refreshed,
+    set: next => {
+      mock = next && catalogServiceMock({ entities: next });
+    },
+    hang: () => {
+      hangs = true;
+    },
+    refuse: it => {
+      refuses = it;
+    },
+  };
 }
 
 /** Waits for something to become so. */
@@ -117,21 +148,44 @@ it('goes on knowing what it knew while the catalog is away', async () => {
   expect(directory.componentsOf('a')).toEqual([]);
 });
 
-it('waits for a catalog that is not there yet', async () => {
+it('waits for a catalog that is not there yet, but not for ever', async () => {
   const { directory, queries, set } = setUp([]);
   set(undefined);
-  const ready = directory.ready();
-  await until(() => queries.length > 0);
-  set([entity('Group', 'blue')]);
-  await ready;
-  expect(directory.has('group:teams/blue')).toBe(true);
+  await expect(directory.ready()).rejects.toThrow('The catalog cannot be asked what event meshes refer to');
+  // Nobody else waits for it then.
+  const asked = queries.length;
+  await expect(directory.ready()).rejects.toThrow('the catalog is away');
+  expect(queries.length).toBe(asked);
 });
 
-it('asks for Users only where somebody refers to one', async () => {
-  const { directory, queries, set } = setUp([entity('User', 'jane')], 10);
-  await directory.ready();
+it('does not wait for an answer that does not come', async () => {
+  const { directory, hang } = setUp([]);
+  hang();
+  await expect(directory.ready()).rejects.toThrow('the catalog did not answer within 0.05 s');
+});
+
+it('asks for Users only where somebody refers to one, and then before it says anything of them', async () => {
+  const { directory, queries } = setUp([entity('User', 'jane'), entity('Group', 'blue')]);
+  await directory.ready('group:teams/blue');
   expect(JSON.stringify(queries)).not.toContain('user');
-  expect(directory.has('user:teams/jane')).toBe(false);
-  set([entity('User', 'jane')]);
-  await until(() => directory.has('user:teams/jane'));
+  await directory.ready('user:teams/jane');
+  expect(directory.has('user:teams/jane')).toBe(true);
+  expect(queries.length).toBe(2);
+});
+
+it('has all processed again that were told something else, whenever they were told', async () => {
+  const { directory, refreshed, set, refuse } = setUp([], 10);
+  await directory.ready();
+  expect(directory.componentsOf('a')).toEqual([]);
+  // The catalog moves on, but cannot be told to process anything; then somebody else asks.
+  refuse(true);
+  set([entity('Component', 'a', 'a')]);
+  await until(() => directory.componentsOf('a').length > 0);
+  refuse(false);
+  await until(() => refreshed.length > 0);
+  expect(refreshed).toEqual(['eventmesh:consumer:a']);
+  // And whoever asked while others were told is told of the next change.
+  expect(directory.componentsOf('a')).toEqual(['component:teams/a']);
+  set([]);
+  await until(() => refreshed.length > 1);
 });

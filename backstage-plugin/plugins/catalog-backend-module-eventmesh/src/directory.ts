@@ -2,26 +2,27 @@
  * What of the rest of the catalog the entities of event meshes refer to: which Components have a `backstage.io/kubernetes-id`,
  * and which Groups, Users and Systems there are.
  *
- * What must stay true: the catalog is asked once a minute and never for one entity; where it cannot be asked, what was
- * known stays; whatever was told here and is not so any more has the entities that depend on it
- * processed again at once. Each backend has a directory of its own, and shares nothing.
+ * What must stay true: while it can be asked, the catalog is asked once a minute, and never for one entity; where it cannot,
+ * what was known stays; whatever was told here and is not so any more has the entities that depend on it processed again at
+ * once. Each backend has a directory of its own, and shares nothing.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AuthService, LoggerService } from '@backstage/backend-plugin-api';
-import { CATALOG_FILTER_EXISTS } from '@backstage/catalog-client';
+import type { LoggerService } from '@backstage/backend-plugin-api';
 import { stringifyEntityRef, type Entity } from '@backstage/catalog-model';
-import type { CatalogService, EntityProviderConnection } from '@backstage/plugin-catalog-node';
-
-/** The annotation by which Backstage knows the workloads of a Component. */
-const KUBERNETES_ID = 'backstage.io/kubernetes-id';
+import type { EntityProviderConnection } from '@backstage/plugin-catalog-node';
+import { KUBERNETES_ID, type CatalogReader } from './catalog';
 
 /** How often the catalog is looked at. */
 const EVERY_MS = 60_000;
 
-/** How long processing waits for a first answer of the catalog. */
+/** How long processing waits for a catalog that does not answer, how often it is asked then, and for how long it is given up. */
 const PATIENCE_MS = 20_000;
 const RETRY_MS = 1_000;
+const GIVEN_UP_MS = 30_000;
+
+/** How many keys are told at once: databases take so many values in a statement. */
+const KEYS_AT_ONCE = 500;
 
 /** The keys that entities are refreshed by when the answer to a question about the directory changes. */
 export const refreshKey = {
@@ -29,16 +30,16 @@ export const refreshKey = {
   ref: (ref: string) => `eventmesh:ref:${ref}`,
 };
 
-/** How many keys are told at once: databases take so many values in a statement. */
-const KEYS_AT_ONCE = 500;
-
 /** One look at the catalog. */
 class Page {
   /** References of the Components with an id, by id, in order. */
   readonly components = new Map<string, string[]>();
   readonly refs = new Set<string>();
 
-  constructor(entities: Entity[]) {
+  constructor(
+    entities: Entity[],
+    readonly hasUsers: boolean,
+  ) {
     for (const entity of entities) {
       const ref = stringifyEntityRef(entity);
       const id = entity.metadata.annotations?.[KUBERNETES_ID]?.toLowerCase();
@@ -52,21 +53,24 @@ class Page {
 }
 
 export interface DirectoryOptions {
-  catalog: CatalogService;
-  auth: AuthService;
+  reader: CatalogReader;
   logger: LoggerService;
   everyMs?: number;
+  patienceMs?: number;
 }
 
 export class Directory {
   private connection?: EntityProviderConnection;
   private page?: Page;
-  private first?: Promise<void>;
-  private timer?: NodeJS.Timeout;
-  private isStopped = false;
+  /** Most catalogs have many more Users than anything else, and few meshes are owned by any. */
+  private wantsUsers = false;
   /** What was told, by the refresh key of those that it was told to. */
   private readonly told = new Map<string, { isStill: () => boolean }>();
-  private wantsUsers = false;
+  private looking?: Promise<void>;
+  private waiting?: Promise<void>;
+  private givenUp?: { error: Error; until: number };
+  private timer?: NodeJS.Timeout;
+  private isStopped = false;
 
   constructor(private readonly options: DirectoryOptions) {}
 
@@ -75,27 +79,19 @@ export class Directory {
     this.connection ??= connection;
   }
 
-  /** Waits until the catalog was asked once: before that nobody can say what is missing from it. */
-  async ready(): Promise<void> {
-    const until = Date.now() + PATIENCE_MS;
-    while (!this.page) {
-      try {
-        this.first ??= this.read();
-        await this.first;
-      } catch (error) {
-        this.first = undefined;
-        if (Date.now() >= until) {
-          throw new Error(`The catalog cannot be asked what event meshes refer to: ${messageOf(error)}`);
-        }
-        await sleep(RETRY_MS);
-      }
+  /** Waits until it can say whether these are there: before the catalog was asked nobody knows what is missing from it. */
+  async ready(...refs: string[]): Promise<void> {
+    this.wantsUsers ||= refs.some(ref => ref.startsWith('user:'));
+    if (this.knowsEnough()) {
+      return;
     }
-  }
-
-  /** Looks no more. */
-  stop(): void {
-    clearTimeout(this.timer);
-    this.isStopped = true;
+    if (this.givenUp && Date.now() < this.givenUp.until) {
+      throw this.givenUp.error;
+    }
+    this.waiting ??= this.wait().finally(() => {
+      this.waiting = undefined;
+    });
+    await this.waiting;
   }
 
   /** References of the Components with that id, in any namespace. */
@@ -105,59 +101,87 @@ export class Directory {
 
   /** Whether the catalog has that Group, User or System. */
   has(ref: string): boolean {
-    // Most catalogs have many more Users than anything else, and few meshes are owned by any.
-    this.wantsUsers ||= ref.startsWith('user:');
     return this.tell(refreshKey.ref(ref), () => this.page?.refs.has(ref) ?? false);
+  }
+
+  /** Looks no more. */
+  stop(): void {
+    this.isStopped = true;
+    clearTimeout(this.timer);
+  }
+
+  private knowsEnough(): boolean {
+    return this.page !== undefined && (this.page.hasUsers || !this.wantsUsers);
   }
 
   private tell<T>(key: string, ask: () => T): T {
     const answer = ask();
-    this.told.set(key, { isStill: () => String(ask()) === String(answer) });
+    const before = this.told.get(key);
+    // Those to whom something else was told still have to hear of it.
+    if (!before || before.isStill()) {
+      this.told.set(key, { isStill: () => String(ask()) === String(answer) });
+    }
     return answer;
   }
 
-  private async read(): Promise<void> {
-    const { catalog, auth } = this.options;
-    const { items } = await catalog.getEntities(
-      {
-        filter: [
-          { kind: 'component', [`metadata.annotations.${KUBERNETES_ID}`]: CATALOG_FILTER_EXISTS },
-          { kind: ['group', 'system', ...(this.wantsUsers ? ['user'] : [])] },
-        ],
-        fields: ['kind', 'metadata.namespace', 'metadata.name', `metadata.annotations.${KUBERNETES_ID}`],
-      },
-      { credentials: await auth.getOwnServiceCredentials() },
-    );
-    this.page = new Page(items);
-    this.lookAgain();
+  /** Asks until it knows enough, or until it is no use. */
+  private async wait(): Promise<void> {
+    const until = Date.now() + (this.options.patienceMs ?? PATIENCE_MS);
+    while (!this.knowsEnough()) {
+      try {
+        await this.look();
+      } catch (cause) {
+        if (Date.now() >= until) {
+          const error = new Error(`The catalog cannot be asked what event meshes refer to: ${messageOf(cause)}`);
+          this.givenUp = { error, until: Date.now() + GIVEN_UP_MS };
+          throw error;
+        }
+        await sleep(RETRY_MS);
+      }
+    }
+  }
+
+  /** Asks the catalog, one look at a time. */
+  private look(): Promise<void> {
+    this.looking ??= this.read().finally(() => {
+      this.looking = undefined;
+      this.lookAgain();
+    });
+    return this.looking;
   }
 
   private lookAgain(): void {
-    if (this.isStopped) {
-      return;
-    }
     clearTimeout(this.timer);
-    this.timer = setTimeout(async () => {
-      try {
-        await this.read();
-        await this.tellAgain();
-      } catch (error) {
-        const cause = messageOf(error);
-        this.options.logger.warn(
-          `The catalog could not be asked what event meshes refer to, what was known counts: ${cause}`,
+    if (this.page && !this.isStopped) {
+      this.timer = setTimeout(() => {
+        this.look().catch(error =>
+          this.options.logger.warn(
+            `The catalog could not be asked what event meshes refer to; what was known counts: ${messageOf(error)}`,
+          ),
         );
-        this.lookAgain();
-      }
-    }, this.options.everyMs ?? EVERY_MS);
-    this.timer.unref();
+      }, this.options.everyMs ?? EVERY_MS).unref();
+    }
   }
 
+  private async read(): Promise<void> {
+    const withUsers = this.wantsUsers;
+    this.page = new Page(await this.options.reader.referable(withUsers), withUsers);
+    await this.tellAgain();
+  }
+
+  /** Has those processed again that were told something else. Where that fails, it is tried again after the next look. */
   private async tellAgain(): Promise<void> {
-    const outdated = [...this.told].filter(([, { isStill }]) => !isStill()).map(([key]) => key);
+    const outdated = [...this.told].filter(([, { isStill }]) => !isStill());
     for (let i = 0; i < outdated.length; i += KEYS_AT_ONCE) {
-      const keys = outdated.slice(i, i + KEYS_AT_ONCE);
-      await this.connection?.refresh({ keys });
-      keys.forEach(key => this.told.delete(key));
+      const some = outdated.slice(i, i + KEYS_AT_ONCE);
+      // Whoever asks from now on is told what is so now.
+      some.forEach(([key]) => this.told.delete(key));
+      try {
+        await this.connection?.refresh({ keys: some.map(([key]) => key) });
+      } catch (error) {
+        some.forEach(([key, told]) => this.told.set(key, told));
+        this.options.logger.warn(`Entities of event meshes could not be processed again: ${messageOf(error)}`);
+      }
     }
   }
 }

@@ -131,24 +131,28 @@ it('belongs to whoever exists', async () => {
       expect(targets.filter(it => !entities[it])).toEqual([]);
     });
   await shown.poll('dev');
-  await belongs(['group:dev/event-mesh', undefined], ['group:dev/event-mesh', 'location:dev/event-mesh']);
-
+  const own = ['group:dev/event-mesh', 'location:dev/event-mesh'];
+  await belongs(['group:dev/event-mesh', undefined], own);
   const [group, system] = [registered('Group', 'default', 'platform'), registered('System', 'default', 'events')];
   system.spec!.owner = 'group:default/platform';
   await shown.register(group, system);
-  await belongs(
-    ['group:default/platform', 'system:default/events'],
-    ['group:dev/event-mesh', 'location:dev/event-mesh'],
-  );
-  // What the provider added is not needed any more.
-  await shown.poll('dev');
-  await belongs(['group:default/platform', 'system:default/events'], ['location:dev/event-mesh']);
-
+  await belongs(['group:default/platform', 'system:default/events'], own);
   const named = [registered('Group', 'default', 'blue'), registered('System', 'default', 'checkout')];
   await shown.register(group, system, ...named);
-  await belongs(['group:default/blue', 'system:default/checkout'], ['location:dev/event-mesh']);
+  await belongs(['group:default/blue', 'system:default/checkout'], own);
   await shown.register(group);
-  await belongs(['group:default/platform', undefined], ['location:dev/event-mesh']);
+  await belongs(['group:default/platform', undefined], own);
+});
+
+it('can belong to Users', async () => {
+  service.mesh.eventTypes[0].annotations = { 'eventmesh-catalog.dev/owner': 'user:default/jane' };
+  const shown = await start({ owner: { default: 'user:default/joe' } });
+  await shown.register(registered('User', 'default', 'joe', { spec: { memberOf: [] } }));
+  await shown.poll('dev');
+  const owner = (expected: string) => shown.shows(entities => expect(entities[API]?.spec?.owner).toBe(expected));
+  await owner('user:default/joe');
+  await shown.register(registered('User', 'default', 'jane', { spec: { memberOf: [] } }));
+  await owner('user:default/jane');
 });
 
 it('loses nothing whatever goes wrong, and is up to date afterwards', async () => {
@@ -214,6 +218,7 @@ it('does not listen to entities that only look like its own', async () => {
   const forged = registered('API', 'default', 'forged', { spec: { type: 'openapi', definition: '{}' } });
   forged.metadata.annotations!['eventmesh-catalog.dev/consumed-by'] = 'invoicing';
   await shown.register(forged, registered('Component', 'a', 'invoices', { id: 'invoicing' }));
+  await shown.shows(entities => expect(entities).toHaveProperty(['api:default/forged']));
   await shown.poll('dev');
   await shown.shows(async () =>
     expect(await shown.relations(...CONSUMES)).toEqual([
@@ -221,7 +226,6 @@ it('does not listen to entities that only look like its own', async () => {
       `component:a/invoices consumesApi ${API}`,
     ]),
   );
-  expect(await shown.entities()).toHaveProperty(['api:default/forged']);
 });
 
 it('does nothing where nothing is configured', async () => {

@@ -1,5 +1,6 @@
 import { coreServices, createBackendModule, type BackendFeature } from '@backstage/backend-plugin-api';
 import { catalogProcessingExtensionPoint, catalogServiceRef } from '@backstage/plugin-catalog-node';
+import { CatalogReader } from './catalog';
 import { readProviderConfigs } from './config';
 import { Directory } from './directory';
 import { EventMeshProcessor } from './processor';
@@ -27,14 +28,14 @@ export function eventMeshModule({ lookEveryMs }: { lookEveryMs?: number } = {}):
             logger.info('No event mesh is configured at catalog.providers.eventMesh');
             return;
           }
-          const directory = new Directory({ catalog, auth, logger, everyMs: lookEveryMs });
+          const reader = new CatalogReader({ catalog, auth });
+          const directory = new Directory({ reader, logger, everyMs: lookEveryMs });
           const providers = configs.map(
             it =>
               new EventMeshProvider({
                 config: it,
                 directory,
-                catalog,
-                auth,
+                reader,
                 logger,
                 taskRunner: scheduler.createScheduledTaskRunner(it.schedule),
               }),

@@ -40,16 +40,14 @@ export class EventMeshProcessor implements CatalogProcessor {
     if (!config || !entity.spec?.owner) {
       return entity;
     }
-    await this.directory.ready();
-    const ownOwner = ownRef('Group', config.namespace);
-    const ownSystem = config.system.default ? undefined : ownRef('System', config.namespace);
-    const owner = this.first([entity.spec.owner, refOf('Group', config.owner.default)], ownOwner, emit);
-    if (!entity.spec.system) {
-      return { ...entity, spec: { ...entity.spec, owner } };
-    }
-    const system = this.first([entity.spec.system, refOf('System', config.system.default)], ownSystem, emit);
-    const { system: _, ...spec } = entity.spec;
-    return { ...entity, spec: { ...spec, owner, ...(system && { system }) } };
+    const { owner, system, ...spec } = entity.spec;
+    const owners = refsOf(owner, refOf('Group', config.owner.default));
+    await this.directory.ready(...owners);
+    const found = {
+      owner: this.first(owners, emit) ?? ownRef('Group', config.namespace),
+      system: system && this.systemOf(system, config, emit),
+    };
+    return { ...entity, spec: { ...spec, owner: found.owner, ...(found.system && { system: found.system }) } };
   }
 
   async postProcessEntity(entity: Entity, location: LocationSpec, emit: CatalogProcessorEmit): Promise<Entity> {
@@ -78,22 +76,18 @@ export class EventMeshProcessor implements CatalogProcessor {
     }
   }
 
+  private systemOf(wanted: JsonValue, config: MappingConfig, emit: CatalogProcessorEmit): string | undefined {
+    const found = this.first(refsOf(wanted, refOf('System', config.system.default)), emit);
+    // Where a default is configured, there is no other; and an entity need not be part of any.
+    return found ?? (config.system.default ? undefined : ownRef('System', config.namespace));
+  }
+
   /** The first that exists. */
-  private first<T extends string | undefined>(
-    wanted: (JsonValue | undefined)[],
-    own: T,
-    emit: CatalogProcessorEmit,
-  ): string | T {
-    for (const ref of wanted) {
-      if (typeof ref !== 'string' || ref === own) {
-        continue;
-      }
+  private first(refs: string[], emit: CatalogProcessorEmit): string | undefined {
+    return refs.find(ref => {
       emit(processingResult.refresh(refreshKey.ref(ref)));
-      if (this.directory.has(ref)) {
-        return ref;
-      }
-    }
-    return own;
+      return this.directory.has(ref);
+    });
   }
 
   private configOf({ type, target }: LocationSpec): MappingConfig | undefined {
@@ -105,6 +99,10 @@ const OPPOSITE = {
   [RELATION_CONSUMES_API]: RELATION_API_CONSUMED_BY,
   [RELATION_PROVIDES_API]: RELATION_API_PROVIDED_BY,
 };
+
+function refsOf(...refs: (JsonValue | undefined)[]): string[] {
+  return [...new Set(refs.filter(it => typeof it === 'string'))];
+}
 
 type Ref = ReturnType<typeof parseEntityRef>;
 

@@ -2,6 +2,8 @@ import { mockServices } from '@backstage/backend-test-utils';
 import type { Entity } from '@backstage/catalog-model';
 import { catalogServiceMock } from '@backstage/plugin-catalog-node/testUtils';
 import type { EntityProviderMutation } from '@backstage/plugin-catalog-node';
+import { CatalogReader } from './catalog';
+import { EventMeshClient } from './client';
 import { Directory } from './directory';
 import { EventMeshProvider } from './provider';
 import { broker, mappingConfig, mesh, smallMesh } from './__testUtils__/meshes';
@@ -22,7 +24,12 @@ class Catalog {
   }
 
   process(): void {
-    this.shown = this.applied.find(it => it.kind === 'Location');
+    this.shown = structuredClone(this.applied.find(it => it.kind === 'Location'));
+  }
+
+  /** Somebody else's Location has the name of ours. */
+  forge(): void {
+    this.shown!.metadata.annotations!['backstage.io/managed-by-origin-location'] = 'url:https://example.com';
   }
 
   get brokers(): (string | undefined)[] {
@@ -34,21 +41,29 @@ class Catalog {
 
 let service: Service;
 let catalog: Catalog;
+let warnings: string[];
+let infos: string[];
 
 beforeEach(async () => {
   service = new Service();
   service.mesh = smallMesh();
   await service.start();
   catalog = new Catalog();
+  warnings = [];
+  infos = [];
 });
+
+afterEach(() => jest.restoreAllMocks());
 
 afterEach(() => service.stop());
 
 /** The poll of one backend. */
 async function backend(more: { lifecycle?: string } = {}): Promise<(signal?: AbortSignal) => Promise<void>> {
-  const auth = mockServices.auth();
+  const reader = new CatalogReader({ catalog: catalog.service, auth: mockServices.auth() });
   const logger = mockServices.logger.mock({ child: () => logger });
-  const directory = new Directory({ catalog: catalog.service, auth, logger });
+  logger.warn.mockImplementation(message => void warnings.push(message));
+  logger.info.mockImplementation(message => void infos.push(message));
+  const directory = new Directory({ reader, logger });
   let poll: (signal: AbortSignal) => Promise<unknown>;
   const provider = new EventMeshProvider({
     config: {
@@ -59,8 +74,7 @@ async function backend(more: { lifecycle?: string } = {}): Promise<(signal?: Abo
       mapping: mappingConfig({ lifecycle: { from: [], default: more.lifecycle ?? 'production' } }),
     },
     directory,
-    catalog: catalog.service,
-    auth,
+    reader,
     logger,
     taskRunner: {
       run: async ({ fn }) => {
@@ -93,10 +107,22 @@ it.each(FAULTS)('changes nothing after %s', async (_, behavior, told) => {
   expect(error.message).toMatch(told);
   expect(error.message).toContain(`The event mesh at ${service.url} could not be read: `);
   expect(error.message).not.toContain(TOKEN);
-  // It is not asked again at once.
+  expect(warnings).toEqual([error.message]);
+  // It is not asked again at once, and that does not look as if all was well.
   const asked = service.answers.length;
+  await expect(poll()).rejects.toThrow(error.message);
+  expect([service.answers.length, catalog.mutations, warnings.length]).toEqual([asked, 1, 1]);
+});
+
+it('goes on after failures, and says so', async () => {
+  const poll = await backend();
+  const now = jest.spyOn(Date, 'now');
+  service.behavior = (_, response) => response.writeHead(500).end();
+  await expect(poll()).rejects.toThrow('status 500');
+  now.mockReturnValue(Date.now() + 60_000);
+  service.behavior = undefined;
   await poll();
-  expect([service.answers.length, catalog.mutations]).toEqual([asked, 1]);
+  expect([catalog.mutations, infos.at(-1)]).toEqual([1, `The event mesh at ${service.url} is read again`]);
 });
 
 it('knows after a restart what the catalog has', async () => {
@@ -147,25 +173,93 @@ it('finds out within a poll where the catalog had not shown yet what another bac
   expect(catalog.brokers).toEqual(['shop/orders']);
 });
 
+it('does not believe a catalog that goes back and forth', async () => {
+  const [first, second] = [await backend(), await backend()];
+  const [one, two] = [smallMesh(), mesh({ brokers: [broker('shop', 'other')] })];
+  await first();
+  catalog.process();
+  service.mesh = two;
+  await first();
+  catalog.process();
+  // While the first does not look, the second writes what was there before the first wrote last, and goes.
+  service.mesh = one;
+  await second();
+  catalog.process();
+  service.mesh = two;
+  await first();
+  expect(catalog.brokers).toEqual(['shop/other']);
+});
+
+it('writes an answer again after an hour, as others may have taken something out of the catalog', async () => {
+  const poll = await backend();
+  const now = jest.spyOn(Date, 'now');
+  const start = Date.now();
+  await poll();
+  catalog.process();
+  for (const minutes of [1, 59, 61]) {
+    now.mockReturnValue(start + minutes * 60_000);
+    await poll();
+  }
+  expect(service.answers.map(([, status]) => status)).toEqual([200, 304, 304, 200]);
+});
+
+it('does not wait for long for a catalog that does not show what was written', async () => {
+  const poll = await backend();
+  const now = jest.spyOn(Date, 'now');
+  const start = Date.now();
+  await poll();
+  now.mockReturnValue(start + 6 * 60_000);
+  await poll();
+  expect(service.answers.map(([, status]) => status)).toEqual([200, 200]);
+});
+
+it('does not listen to a Location of somebody else', async () => {
+  await (
+    await backend()
+  )();
+  catalog.process();
+  const poll = await backend();
+  catalog.forge();
+  await poll();
+  expect(catalog.mutations).toBe(2);
+});
+
 it('writes nothing once it was told to stop', async () => {
   const poll = await backend();
   const abort = new AbortController();
-  service.behavior = (_, response) => {
-    response.writeHead(200).end(JSON.stringify(smallMesh()));
+  jest.spyOn(EventMeshClient.prototype, 'fetch').mockImplementation(async () => {
     abort.abort();
-  };
+    return { isNew: true, mesh: smallMesh() };
+  });
   await expect(poll(abort.signal)).rejects.toThrow();
-  expect(catalog.mutations).toBe(0);
+  expect([catalog.mutations, warnings]).toEqual([0, []]);
 });
 
 it('lets others have a turn while it makes entities', async () => {
   const poll = await backend();
-  service.mesh = mesh({ brokers: Array.from({ length: 1_000 }, (_, n) => broker('shop', `b${n}`)) });
+  const brokers = Array.from({ length: 1_000 }, (_, n) => broker('shop', `b${n}`));
   let turns = 0;
-  const timer = setInterval(() => (turns += 1), 0);
-  const before = catalog.mutations;
+  jest.spyOn(EventMeshClient.prototype, 'fetch').mockImplementation(async () => {
+    const count = () => {
+      turns += 1;
+      if (catalog.mutations === 0) {
+        setImmediate(count);
+      }
+    };
+    setImmediate(count);
+    return { isNew: true, mesh: mesh({ brokers }) };
+  });
   await poll();
-  clearInterval(timer);
-  expect([catalog.mutations - before, catalog.brokers.length]).toEqual([1, 1_000]);
-  expect(turns).toBeGreaterThan(0);
+  expect(catalog.brokers.length).toBe(1_000);
+  expect(turns).toBeGreaterThanOrEqual(10);
+});
+
+it('tells once that a mesh is old, also where it stays the same', async () => {
+  const poll = await backend();
+  const fetch = jest.spyOn(EventMeshClient.prototype, 'fetch');
+  for (const staleSeconds of ['10', '20', undefined, '5']) {
+    fetch.mockResolvedValueOnce({ isNew: false, staleSeconds });
+    await poll();
+  }
+  expect(warnings.map(it => it.match(/is \d+ s old/)?.[0])).toEqual(['is 10 s old', 'is 5 s old']);
 });

@@ -6,16 +6,17 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import type { AuthService, LoggerService, SchedulerServiceTaskRunner } from '@backstage/backend-plugin-api';
+import type { LoggerService, SchedulerServiceTaskRunner } from '@backstage/backend-plugin-api';
 import type { Entity } from '@backstage/catalog-model';
-import type { CatalogService, EntityProvider, EntityProviderConnection } from '@backstage/plugin-catalog-node';
-import { EventMeshClient, RequestError, type NewAnswer } from './client';
+import type { EntityProvider, EntityProviderConnection } from '@backstage/plugin-catalog-node';
+import type { CatalogReader } from './catalog';
+import { EventMeshClient, RequestError } from './client';
 import type { ProviderConfig } from './config';
 import type { Directory } from './directory';
-import { entitiesOf, ownRef, refOf, type Own } from './mapping';
+import { entitiesOf, ownRef } from './mapping';
 import { locationOf, type EventMesh } from './model';
 import { Pace } from './pace';
-import { Applied, mappingKey, readState, writeState, type State } from './state';
+import { Applied, mappingKey, newState, readState, writeState, type State } from './state';
 
 /** How many entities are made before others get a turn. */
 const ENTITIES_AT_ONCE = 100;
@@ -23,8 +24,7 @@ const ENTITIES_AT_ONCE = 100;
 export interface ProviderOptions {
   config: ProviderConfig;
   directory: Directory;
-  catalog: CatalogService;
-  auth: AuthService;
+  reader: CatalogReader;
   logger: LoggerService;
   taskRunner: SchedulerServiceTaskRunner;
 }
@@ -36,6 +36,8 @@ export class EventMeshProvider implements EntityProvider {
   private readonly pace = new Pace();
   private readonly applied = new Applied();
   private connection?: EntityProviderConnection;
+  private failure?: Error;
+  private isStale = false;
 
   constructor(private readonly options: ProviderOptions) {
     this.config = options.config;
@@ -57,39 +59,52 @@ export class EventMeshProvider implements EntityProvider {
   }
 
   private async poll(signal: AbortSignal): Promise<void> {
-    if (!this.pace.isDue(Date.now())) {
-      return;
+    if (this.failure && !this.pace.isDue(Date.now())) {
+      // A run that does not ask must not look like one that went well.
+      throw this.failure;
     }
     try {
       await this.update(signal);
+      if (this.failure) {
+        this.logger.info(`The event mesh at ${this.config.url} is read again`);
+      }
+      this.failure = undefined;
       this.pace.succeeded();
     } catch (error) {
-      const isRequest = error instanceof RequestError;
-      const wait = this.pace.failed(Date.now(), isRequest ? error.retryAfterMs : undefined);
-      const message =
-        `The event mesh at ${this.config.url} could not be ${isRequest ? 'read' : 'brought into the catalog'}: ` +
-        `${error instanceof Error ? error.message : error}. ` +
-        `The catalog keeps what it has; not asked again for ${Math.ceil(wait / 1000)} s`;
-      // The scheduler counts the failure and shows it with the task, but of an error its log may say nothing.
-      this.logger.warn(message);
-      throw new Error(message);
+      if (signal.aborted) {
+        throw error;
+      }
+      this.failure = this.failed(error);
+      // The scheduler counts it and shows it with the task, but of an error its log may say nothing.
+      this.logger.warn(this.failure.message);
+      throw this.failure;
     }
   }
 
+  private failed(error: unknown): Error {
+    const isRequest = error instanceof RequestError;
+    const wait = this.pace.failed(Date.now(), isRequest ? error.retryAfterMs : undefined);
+    return new Error(
+      `The event mesh at ${this.config.url} could not be ${isRequest ? 'read' : 'brought into the catalog'}: ` +
+        `${error instanceof Error ? error.message : error}. ` +
+        `The catalog keeps what it has; not asked again for ${Math.ceil(wait / 1000)} s`,
+    );
+  }
+
   private async update(signal: AbortSignal): Promise<void> {
-    const started = performance.now();
+    const started = Date.now();
     const { mapping, url } = this.config;
-    const own = await this.own();
-    const shown = await this.shownState();
-    const current = this.applied.current(shown);
-    const key = mappingKey(url, mapping, own);
-    const answer = await this.client.fetch(current?.mapping === key ? current.etag : undefined, signal);
+    const location = await this.options.reader.entity(ownRef('Location', mapping.namespace));
+    const shown = readState(location, locationOf(mapping.id));
+    const key = mappingKey(url, mapping);
+    const answer = await this.client.fetch(this.applied.etag(shown, key, started), signal);
+    this.tellAge(answer.staleSeconds);
     if (!answer.isNew) {
       this.logger.debug(`The event mesh at ${url} is the one that the catalog has`);
       return;
     }
-    const state = answer.etag ? { mapping: key, etag: answer.etag } : undefined;
-    const entities = await this.entitiesOf(answer.mesh, own, state);
+    const state = newState(answer.etag, key, started);
+    const entities = await this.entitiesOf(answer.mesh, state);
     // Whoever took over may have written something newer.
     signal.throwIfAborted();
     await this.connection!.applyMutation({
@@ -97,28 +112,12 @@ export class EventMeshProvider implements EntityProvider {
       entities: entities.map(entity => ({ entity, locationKey: this.getProviderName() })),
     });
     this.applied.record(state, shown);
-    this.report(answer, entities.length, performance.now() - started);
+    this.tell(answer.mesh, entities.length, Date.now() - started);
   }
 
-  /** What the provider has to add: an owner and a system, unless those that are configured are there. */
-  private async own(): Promise<Own> {
-    const { owner, system } = this.config.mapping;
-    const ownerRef = refOf('Group', owner.default);
-    await this.options.directory.ready();
-    return { group: !ownerRef || !this.options.directory.has(ownerRef), system: !system.default };
-  }
-
-  private async shownState(): Promise<State | undefined> {
-    const { auth, catalog } = this.options;
-    const location = await catalog.getEntityByRef(ownRef('Location', this.config.mapping.namespace), {
-      credentials: await auth.getOwnServiceCredentials(),
-    });
-    return readState(location);
-  }
-
-  private async entitiesOf(mesh: EventMesh, own: Own, state: State | undefined): Promise<Entity[]> {
+  private async entitiesOf(mesh: EventMesh, state: State | undefined): Promise<Entity[]> {
     const entities: Entity[] = [];
-    for (const entity of entitiesOf(mesh, this.config.mapping, own, state ? writeState(state) : '')) {
+    for (const entity of entitiesOf(mesh, this.config.mapping, writeState(state))) {
       entities.push(entity);
       if (entities.length % ENTITIES_AT_ONCE === 0) {
         await setImmediate();
@@ -127,10 +126,9 @@ export class EventMeshProvider implements EntityProvider {
     return entities;
   }
 
-  private report({ mesh, staleSeconds }: NewAnswer, entities: number, ms: number): void {
-    const { eventTypes, brokers, subscribables, sources } = mesh;
+  private tell({ eventTypes, brokers, subscribables, sources }: EventMesh, entities: number, ms: number): void {
     this.logger.info(
-      `The catalog has the event mesh at ${this.config.url} as ${entities} entities, in ${Math.round(ms)} ms; ` +
+      `The catalog has the event mesh at ${this.config.url} as ${entities} entities, in ${ms} ms; ` +
         `event types: ${eventTypes.length}, brokers: ${brokers.length}, channels: ${subscribables.length}, sources: ${sources.length}`,
     );
     if (eventTypes.length + brokers.length + subscribables.length + sources.length === 0) {
@@ -138,10 +136,19 @@ export class EventMeshProvider implements EntityProvider {
         `The event mesh at ${this.config.url} is empty for this token; may its owner list brokers and event types?`,
       );
     }
-    if (staleSeconds) {
+  }
+
+  /** Says when a mesh begins to be old, and when it is not any more. */
+  private tellAge(staleSeconds: string | undefined): void {
+    const isStale = staleSeconds !== undefined;
+    if (isStale && !this.isStale) {
       this.logger.warn(
-        `The event mesh at ${this.config.url} is ${staleSeconds} s old: the service cannot reach its cluster`,
+        `The event mesh at ${this.config.url} is ${staleSeconds} s old: its service cannot keep up with the cluster`,
       );
     }
+    if (!isStale && this.isStale) {
+      this.logger.info(`The event mesh at ${this.config.url} is up to date again`);
+    }
+    this.isStale = isStale;
   }
 }

@@ -6,15 +6,29 @@
  * restored.
  */
 
-import { createHash } from 'node:crypto';
-import type { Entity } from '@backstage/catalog-model';
+import { createHash, randomBytes } from 'node:crypto';
+import { ANNOTATION_ORIGIN_LOCATION, type Entity } from '@backstage/catalog-model';
+import type { MappingConfig } from './mapping';
 import { ANNOTATION_STATE } from './model';
-import type { MappingConfig, Own } from './mapping';
 
-/** To be changed whenever equal answers give other entities than before. */
-const MAPPING_VERSION = 1;
+/** To be changed whenever equal answers give other entities than before, so that an upgrade shows at once. */
+export const MAPPING_VERSION = 1;
 
+/**
+ * For how long it counts what was applied. Then it is applied again: something else may have taken an entity out of the
+ * catalog, or have let one in that was kept out.
+ */
+const GOOD_FOR_MS = 3_600_000;
+
+/** For how long the catalog may take to show what was applied. */
+const SHOWN_WITHIN_MS = 300_000;
+
+/** What one mutation wrote. */
 export interface State {
+  /** Which mutation it was: two can write the same. */
+  mutation: string;
+  /** When that was, in milliseconds since 1970. */
+  at: number;
   /** The `ETag` of the answer. */
   etag: string;
   /** What else the entities depend on, see {@link mappingKey}. */
@@ -22,19 +36,25 @@ export interface State {
 }
 
 /** A text that is another one whenever equal answers may give other entities. */
-export function mappingKey(url: string, config: MappingConfig, own: Own): string {
-  const text = JSON.stringify([MAPPING_VERSION, url, config, own]);
+export function mappingKey(url: string, config: MappingConfig): string {
+  const text = JSON.stringify([MAPPING_VERSION, url, config]);
   return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }
 
-export function writeState({ etag, mapping }: State): string {
-  return `${mapping} ${etag}`;
+/** What a mutation is about to write. Of an answer without a tag nothing can be known later. */
+export function newState(etag: string | undefined, mapping: string, now: number): State | undefined {
+  return etag === undefined ? undefined : { mutation: randomBytes(8).toString('hex'), at: now, etag, mapping };
 }
 
-/** What the Location of the provider says, if anything. */
-export function readState(location: Entity | undefined): State | undefined {
-  const [, mapping, etag] = location?.metadata.annotations?.[ANNOTATION_STATE]?.match(/^(\S+) (.+)$/) ?? [];
-  return mapping && etag ? { mapping, etag } : undefined;
+export function writeState(state: State | undefined): string {
+  return state ? `${state.mapping} ${state.mutation} ${state.at} ${state.etag}` : '';
+}
+
+/** What the Location of a provider says, if it is that provider's and says anything. */
+export function readState(location: Entity | undefined, origin: string): State | undefined {
+  const { [ANNOTATION_STATE]: text, [ANNOTATION_ORIGIN_LOCATION]: from } = location?.metadata.annotations ?? {};
+  const [, mapping, mutation, at, etag] = text?.match(/^(\S+) (\S+) (\d+) (.+)$/) ?? [];
+  return from === origin && etag ? { mapping, mutation, at: Number(at), etag } : undefined;
 }
 
 /**
@@ -43,18 +63,22 @@ export function readState(location: Entity | undefined): State | undefined {
  * The catalog shows a mutation some time after it was applied. Until what it says moves on, what was applied here counts.
  */
 export class Applied {
-  private last?: { state: State | undefined; before: State | undefined };
+  private last?: { state: State; before: State | undefined };
 
-  /** Notes what was applied, and what the catalog showed before. Of an answer without a tag nothing is known. */
+  /** Notes what was applied, and what the catalog showed before. */
   record(state: State | undefined, before: State | undefined): void {
-    this.last = { state, before };
+    this.last = state && { state, before };
   }
 
-  current(shown: State | undefined): State | undefined {
-    return this.last && isSame(shown, this.last.before) ? this.last.state : shown;
+  /** The tag of the answer that the catalog holds, if that is of use. */
+  etag(shown: State | undefined, mapping: string, now: number): string | undefined {
+    const state = this.current(shown, now);
+    return state?.mapping === mapping && now - state.at < GOOD_FOR_MS ? state.etag : undefined;
   }
-}
 
-function isSame(a: State | undefined, b: State | undefined): boolean {
-  return a?.etag === b?.etag && a?.mapping === b?.mapping;
+  private current(shown: State | undefined, now: number): State | undefined {
+    const { state, before } = this.last ?? {};
+    const isOnItsWay = state && shown?.mutation === before?.mutation && now - state.at < SHOWN_WITHIN_MS;
+    return isOnItsWay ? state : shown;
+  }
 }

@@ -59,14 +59,6 @@ export interface MappingConfig {
   annotations: AnnotationPattern[];
 }
 
-/** What a provider adds to the mesh, so that no entity refers to something that is not there. */
-export interface Own {
-  /** The Group that owns what nobody else is known to own. */
-  group: boolean;
-  /** The System of what belongs to no other. */
-  system: boolean;
-}
-
 /** The name of what a provider adds itself, which is in the catalog whenever the provider's entities are. */
 export function ownRef(kind: 'Group' | 'Location' | 'System', namespace: string): string {
   return stringifyEntityRef({ kind, namespace, name: OWN_NAME });
@@ -78,8 +70,8 @@ export function ownRef(kind: 'Group' | 'Location' | 'System', namespace: string)
  *
  * Owner and system are those that are wanted; the processor sees to it that they exist.
  */
-export function* entitiesOf(mesh: EventMesh, config: MappingConfig, own: Own, state: string): Generator<Entity> {
-  yield* ownEntities(config, own, state);
+export function* entitiesOf(mesh: EventMesh, config: MappingConfig, state: string): Generator<Entity> {
+  yield* ownEntities(config, state);
   const refs = new EntityRefs(config.naming, config.namespace);
   const apis = new Map(
     mesh.eventTypes.map(it => [`${it.namespace}/${it.name}`, refs.claim('API', eventTypeObject(it))]),
@@ -96,7 +88,8 @@ export function* entitiesOf(mesh: EventMesh, config: MappingConfig, own: Own, st
   }
 }
 
-function* ownEntities(config: MappingConfig, own: Own, state: string): Generator<Entity> {
+/** What a provider adds to a mesh, so that no entity has to refer to something that is not there. */
+function* ownEntities(config: MappingConfig, state: string): Generator<Entity> {
   const mesh = `the event mesh ${config.id}`;
   const entity = (kind: string, description: string, spec: JsonObject, annotations = {}): Entity => ({
     apiVersion: API_VERSION,
@@ -111,13 +104,11 @@ function* ownEntities(config: MappingConfig, own: Own, state: string): Generator
     spec,
   });
   yield entity('Location', `Where the entities of ${mesh} come from.`, { targets: [] }, { [ANNOTATION_STATE]: state });
-  if (own.system) {
+  if (!config.system.default) {
     const owner = refOf('Group', config.owner.default) ?? ownRef('Group', config.namespace);
     yield entity('System', `Brokers, channels, sources and event types of ${mesh}.`, { owner });
   }
-  if (own.group) {
-    yield entity('Group', `Owns what nobody else is known to own in ${mesh}.`, { type: 'event-mesh', children: [] });
-  }
+  yield entity('Group', `Owns what nobody else is known to own in ${mesh}.`, { type: 'event-mesh', children: [] });
 }
 
 /** An object with all that is to be made of it: it can be a channel and a source at once, and is a channel then. */
