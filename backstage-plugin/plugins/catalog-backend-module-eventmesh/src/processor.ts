@@ -42,10 +42,13 @@ export class EventMeshProcessor implements CatalogProcessor {
     }
     const { owner, system, ...spec } = entity.spec;
     const owners = refsOf(owner, refOf('Group', config.owner.default));
+    const systems = system ? refsOf(system, refOf('System', config.system.default)) : [];
     await this.directory.ready(...owners);
     const found = {
-      owner: this.first(owners, emit) ?? ownRef('Group', config.namespace),
-      system: system && this.systemOf(system, config, emit),
+      owner: this.first(owners, ownRef('Group', config.namespace), emit),
+      // Where a default is configured, there is no other; and an entity need not be part of any.
+      system:
+        system && this.first(systems, config.system.default ? undefined : ownRef('System', config.namespace), emit),
     };
     return { ...entity, spec: { ...spec, owner: found.owner, ...(found.system && { system: found.system }) } };
   }
@@ -76,18 +79,16 @@ export class EventMeshProcessor implements CatalogProcessor {
     }
   }
 
-  private systemOf(wanted: JsonValue, config: MappingConfig, emit: CatalogProcessorEmit): string | undefined {
-    const found = this.first(refsOf(wanted, refOf('System', config.system.default)), emit);
-    // Where a default is configured, there is no other; and an entity need not be part of any.
-    return found ?? (config.system.default ? undefined : ownRef('System', config.namespace));
-  }
-
-  /** The first that exists. */
-  private first(refs: string[], emit: CatalogProcessorEmit): string | undefined {
-    return refs.find(ref => {
+  /** The first that exists, else the provider's own, which exists wherever its entities do. */
+  private first<T>(refs: string[], own: T, emit: CatalogProcessorEmit): string | T {
+    const found = refs.find(ref => {
+      if (ref === own) {
+        return true;
+      }
       emit(processingResult.refresh(refreshKey.ref(ref)));
       return this.directory.has(ref);
     });
+    return found ?? own;
   }
 
   private configOf({ type, target }: LocationSpec): MappingConfig | undefined {

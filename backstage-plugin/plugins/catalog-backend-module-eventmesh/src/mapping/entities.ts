@@ -19,10 +19,10 @@ import type { JsonObject } from '@backstage/types';
 import {
   ANNOTATION_CONSUMED_BY,
   ANNOTATION_OBJECT,
+  ANNOTATION_STATE,
   describeObject,
   locationOf,
   OWN_NAME,
-  ANNOTATION_STATE,
   type EventMesh,
   type EventType,
   type Meta,
