@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "config/chart.rs"]
+mod chart;
 #[path = "config/doctor.rs"]
 mod doctor;
 #[path = "config/kubectl.rs"]

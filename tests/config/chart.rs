@@ -1,0 +1,200 @@
+//! The Helm chart: it deploys what the manifests do, takes what it says it takes, and is accepted by an API server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value, json};
+
+use super::kubectl::{kubectl, of_kind, render, yaml};
+use crate::support::cluster::Cluster;
+use crate::support::process::run;
+
+const VERSION: &str = "v3.19.0";
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/chart");
+/// All that can be switched on, and all that can be given.
+const FULL: &str = r"
+replicas: 3
+image: { repository: registry.example.com/events, tag: '1', pullPolicy: Always }
+imagePullSecrets: [{ name: pull }]
+log: info,eventmesh_catalog=debug
+logFormat: text
+config: { max-staleness: 30m, strict-audience: true, max-connections: 99 }
+tls: { secretName: tls }
+service: { port: 8443, annotations: { a: b } }
+serviceAccount: { annotations: { a: b } }
+extraSubscriberRules: [{ apiGroups: [apps], resources: [deployments], verbs: [list, watch] }]
+networkPolicy: { extraEgress: [{ ports: [{ port: 8443 }] }] }
+serviceMonitor: { enabled: true, interval: 1m, labels: { release: prometheus } }
+httpRoute: { enabled: true, parentRefs: [{ name: gateway }], hostnames: [events.example.com] }
+podAnnotations: { a: b }
+podLabels: { a: b }
+nodeSelector: { a: b }
+tolerations: [{ key: a, operator: Exists }]
+affinity: { nodeAffinity: {} }
+priorityClassName: system-cluster-critical
+";
+
+/// The program, of this version; built with Go from its module, once.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm").join(VERSION);
+        let program = folder.join("helm");
+        if !program.exists() {
+            let module = format!("helm.sh/helm/v3/cmd/helm@{VERSION}");
+            let built = Command::new("go").args(["install", &module]).env("GOBIN", &folder).status();
+            assert!(built.is_ok_and(|it| it.success()), "this test needs Go (https://go.dev) to build {module}");
+        }
+        program
+    })
+}
+
+fn helm(arguments: &[&str], values: &str) -> Result<String, String> {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("values.yaml");
+    std::fs::write(&file, values).unwrap();
+    let output = Command::new(program()).args(arguments).arg("--values").arg(&file).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr) + &text(&output.stdout)) }
+}
+
+fn templates(release: &str, values: &str) -> Vec<Value> {
+    let arguments = ["template", release, CHART, "--namespace", "eventmesh-catalog", "--kube-version", "1.33"];
+    yaml(&helm(&arguments, values).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// Objects by kind and name, without what says only by whom they were deployed.
+fn effects(objects: Vec<Value>) -> Map<String, Value> {
+    let name = |it: &Value| format!("{} {}", it["kind"].as_str().unwrap(), it["metadata"]["name"].as_str().unwrap());
+    let objects = objects.into_iter().filter(|it| it["kind"] != "Namespace");
+    objects.map(|it| (name(&it), effect(it))).collect()
+}
+
+fn effect(value: Value) -> Value {
+    const BOOKKEEPING: [&str; 5] = [
+        "app.kubernetes.io/instance",
+        "app.kubernetes.io/managed-by",
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/version",
+        "helm.sh/chart",
+    ];
+    match value {
+        Value::Array(items) => items.into_iter().map(effect).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter().filter(|(key, value)| {
+                // By default, an image with a tag is pulled where it is not present.
+                !BOOKKEEPING.contains(&&**key) && !(key == "imagePullPolicy" && value == "IfNotPresent")
+            });
+            let fields = fields.map(|(key, value)| (key, effect(value)));
+            fields.filter(|(key, value)| !(key == "labels" && *value == json!({}))).collect()
+        }
+        scalar => scalar,
+    }
+}
+
+#[test]
+fn the_chart_deploys_what_the_manifests_do() {
+    let manifests = [render("overlays/default"), render("callers")].concat();
+    assert_eq!(effects(templates("eventmesh-catalog", "")), effects(manifests));
+}
+
+#[test]
+fn the_chart_is_of_the_version_of_the_service() {
+    let chart = yaml(&std::fs::read_to_string(Path::new(CHART).join("Chart.yaml")).unwrap()).remove(0);
+    assert_eq!(
+        (&chart["version"], &chart["appVersion"]),
+        (&json!(env!("CARGO_PKG_VERSION")), &json!(env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[test]
+fn the_chart_has_no_flaws() {
+    for values in ["", FULL] {
+        let said = helm(&["lint", CHART, "--strict", "--kube-version", "1.33"], values);
+        assert!(said.as_ref().is_ok_and(|it| it.contains("0 chart(s) failed")), "{said:?}");
+    }
+}
+
+#[test]
+fn two_releases_do_not_meet() {
+    let names = |release: &str| {
+        let objects = templates(release, FULL);
+        objects.iter().map(|it| format!("{} {}", it["kind"], it["metadata"]["name"])).collect::<Vec<_>>()
+    };
+    let (one, other) = (names("one"), names("other"));
+    assert!(one.iter().all(|it| it.contains("\"one-eventmesh-catalog")), "{one:?}");
+    assert!(one.iter().all(|it| !other.contains(it)));
+    let long = names(&"x".repeat(53));
+    assert!(long.iter().all(|it| it.split('"').nth(3).unwrap().len() <= 63), "{long:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_accepts_all_of_the_chart() {
+    let cluster = Cluster::start().await;
+    for namespace in of_kind(&render("overlays/default"), "Namespace") {
+        cluster.apply(namespace).await;
+    }
+    for values in ["", FULL] {
+        // Their definitions are not installed here.
+        let foreign = ["ServiceMonitor", "HTTPRoute"];
+        let objects = templates("eventmesh-catalog", values).into_iter();
+        let known: Vec<_> = objects.filter(|it| !foreign.contains(&it["kind"].as_str().unwrap())).collect();
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": known }).to_string();
+        let answer = kubectl(Some(cluster.kubeconfig()), &["apply", "-f", "-", "--dry-run=server"], &list);
+        let lines = answer.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(lines.lines().filter(|it| it.ends_with("(server dry run)")).count(), known.len(), "{lines}");
+        // As its namespace wants it.
+        let template = &of_kind(&known, "Deployment").next().unwrap()["spec"]["template"];
+        let mut pod = template.clone();
+        pod["metadata"]["name"] = json!("x");
+        pod["spec"]["priorityClassName"].take();
+        let pods = "/api/v1/namespaces/eventmesh-catalog/pods?dryRun=All";
+        cluster.ask("POST", pods, Some(&pod)).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn the_service_takes_what_the_chart_gives_it() {
+    let objects = templates("eventmesh-catalog", FULL);
+    let config = &of_kind(&objects, "ConfigMap").next().unwrap()["data"]["config.yaml"];
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("config.yaml");
+    std::fs::write(&file, config.as_str().unwrap()).unwrap();
+    let output = run(&["config", "show", "--config", file.to_str().unwrap()]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    for line in ["max-staleness: \"30m\" # ", "strict-audience: true # ", "max-connections: 99 # "] {
+        assert!(shown.contains(&format!("{line}{}", file.display())), "{shown}");
+    }
+    let deployment = of_kind(&objects, "Deployment").next().unwrap();
+    let server = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let path = format!("{}/config.yaml", server["volumeMounts"][0]["mountPath"].as_str().unwrap());
+    assert!(server["args"].as_array().unwrap().contains(&json!(format!("--config={path}"))));
+    assert_eq!(server["image"], "registry.example.com/events:1");
+}
+
+#[test]
+fn values_that_cannot_be_are_refused() {
+    for (values, told) in [
+        ("replica: 3", "replica"),
+        ("replicas: many", "replicas"),
+        ("replicas: -1", "replicas"),
+        ("image: { repository: '' }", "repository"),
+        ("image: { pullPolicy: Sometimes }", "pullPolicy"),
+        ("logFormat: xml", "logFormat"),
+        ("config: { listen: 'x:1' }", "listen"),
+        ("config: { log-format: text }", "log-format"),
+        ("service: { port: 0 }", "port"),
+        ("service: { ports: [] }", "ports"),
+        ("serviceMonitor: { interval: often }", "interval"),
+        ("httpRoute: { enabled: true }", "parentRefs"),
+        ("networkPolicy: { enabled: 'yes' }", "enabled"),
+        ("extraSubscriberRules: [{ apiGroups: ['*'], resources: [x], verbs: [list] }]", "apiGroups"),
+        ("extraSubscriberRules: [{ apiGroups: [''], resources: [secrets], verbs: [list] }]", "resources"),
+        ("extraSubscriberRules: [{ apiGroups: [x], resources: [x], verbs: [update] }]", "verbs"),
+        ("podLabels: { a: 1 }", "podLabels"),
+    ] {
+        let error = helm(&["template", "x", CHART], values).expect_err(values);
+        assert!(error.contains("schema") && error.contains(told), "{values}: {error}");
+    }
+}
