@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 pub use self::checks::{Authenticator, Origin, Serve};
 pub use self::layers::{Form, Refusal, Setting, Source, parse};
@@ -60,6 +61,13 @@ pub enum Command {
     /// Say what `serve` is configured with
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print what completes commands in a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
 }
 
 impl Command {

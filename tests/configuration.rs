@@ -227,3 +227,17 @@ fn schema_and_page_are_those_that_are_committed() {
     let properties = reference::schema()["properties"].as_object().unwrap().clone();
     assert!(["listen", "max-staleness", "authentication"].iter().all(|it| properties.contains_key(*it)));
 }
+
+#[test]
+fn commands_are_completed_and_described() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = text(&run(&["completions", shell]).stdout);
+        assert!(script.contains("eventmesh-catalog") && script.contains("max-staleness"), "{shell}");
+    }
+    let folder = TempDir::new().unwrap();
+    let script = folder.path().join("script");
+    fs::write(&script, run(&["completions", "bash"]).stdout).unwrap();
+    assert!(std::process::Command::new("bash").arg("-n").arg(&script).status().unwrap().success());
+    let page = text(&run(&["man"]).stdout);
+    assert!(page.contains(".TH eventmesh-catalog 1") && page.contains("serve"), "{page}");
+}

@@ -84,7 +84,7 @@ fn effect(value: Value) -> Value {
         Value::Object(fields) => {
             let fields = fields.into_iter().filter(|(key, value)| {
                 // By default, an image with a tag is pulled where it is not present.
-                !BOOKKEEPING.contains(&&**key) && !(key == "imagePullPolicy" && value == "IfNotPresent")
+                !(BOOKKEEPING.contains(&&**key) || key == "imagePullPolicy" && value == "IfNotPresent")
             });
             let fields = fields.map(|(key, value)| (key, effect(value)));
             fields.filter(|(key, value)| !(key == "labels" && *value == json!({}))).collect()
