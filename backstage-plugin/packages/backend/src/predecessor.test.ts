@@ -37,57 +37,23 @@ beforeAll(async () => {
 
 afterAll(() => mesh.end());
 
+type Fields = Record<string, string>;
+
+/** What all items have. */
+const OBJECT = { namespace: 'string', name: 'string', uid: 'string', labels: 'object', annotations: 'object' };
+const KIND = { group: 'string', kind: 'string' };
+
 /** Of each list of an answer, the fields of its items: those that are always there, and those that may be. */
-const FIELDS: Record<string, { always: Record<string, string>; maybe: Record<string, string> }> = {
+const FIELDS: Record<string, { always: Fields; maybe: Fields }> = {
   eventTypes: {
-    always: {
-      namespace: 'string',
-      name: 'string',
-      type: 'string',
-      uid: 'string',
-      labels: 'object',
-      annotations: 'object',
-      consumedBy: 'object',
-    },
+    always: { ...OBJECT, type: 'string', consumedBy: 'object' },
     // The document says that a reference is a text, and the service never sent one; the provider does not read it.
     maybe: { description: 'string', schemaData: 'string', schemaURL: 'string', reference: 'object' },
   },
-  brokers: {
-    always: {
-      namespace: 'string',
-      name: 'string',
-      uid: 'string',
-      labels: 'object',
-      annotations: 'object',
-      providedEventTypes: 'object',
-    },
-    maybe: {},
-  },
-  subscribables: {
-    always: {
-      namespace: 'string',
-      name: 'string',
-      uid: 'string',
-      labels: 'object',
-      annotations: 'object',
-      group: 'string',
-      kind: 'string',
-      providedEventTypes: 'object',
-    },
-    maybe: {},
-  },
+  brokers: { always: { ...OBJECT, providedEventTypes: 'object' }, maybe: {} },
+  subscribables: { always: { ...OBJECT, ...KIND, providedEventTypes: 'object' }, maybe: {} },
   sources: {
-    always: {
-      namespace: 'string',
-      name: 'string',
-      uid: 'string',
-      labels: 'object',
-      annotations: 'object',
-      group: 'string',
-      kind: 'string',
-      providedEventTypes: 'object',
-      providedEventTypeTypes: 'object',
-    },
+    always: { ...OBJECT, ...KIND, providedEventTypes: 'object', providedEventTypeTypes: 'object' },
     maybe: { sink: 'object' },
   },
 };
