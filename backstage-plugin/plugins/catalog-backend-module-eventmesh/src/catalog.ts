@@ -8,7 +8,7 @@ import type { CatalogService } from '@backstage/plugin-catalog-node';
 /** The annotation by which Backstage knows the workloads of a Component. */
 export const KUBERNETES_ID = 'backstage.io/kubernetes-id';
 
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 30_000;
 
 export interface CatalogReaderOptions {
   catalog: CatalogService;

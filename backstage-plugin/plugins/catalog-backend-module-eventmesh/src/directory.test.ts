@@ -125,8 +125,9 @@ it('has those processed again that were told something else, and no others', asy
     entity('Component', 'd', 'd'),
     entity('Group', 'red'),
   ]);
-  await until(() => refreshed.length >= 4);
-  expect(refreshed.sort()).toEqual([
+  // Twice, as who is being processed for the first time has no key yet.
+  await until(() => refreshed.filter(it => it === 'eventmesh:consumer:b').length === 2);
+  expect([...new Set(refreshed)].sort()).toEqual([
     'eventmesh:consumer:a',
     'eventmesh:consumer:b',
     'eventmesh:ref:group:teams/blue',
@@ -183,9 +184,9 @@ it('has all processed again that were told something else, whenever they were to
   await until(() => directory.componentsOf('a').length > 0);
   refuse(false);
   await until(() => refreshed.length > 0);
-  expect(refreshed).toEqual(['eventmesh:consumer:a']);
-  // And whoever asked while others were told is told of the next change.
   expect(directory.componentsOf('a')).toEqual(['component:teams/a']);
+  const count = refreshed.length;
   set([]);
-  await until(() => refreshed.length > 1);
+  await until(() => refreshed.length > count);
+  expect([...new Set(refreshed)]).toEqual(['eventmesh:consumer:a']);
 });

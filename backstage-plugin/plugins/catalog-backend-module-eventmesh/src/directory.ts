@@ -66,6 +66,8 @@ export class Directory {
   private wantsUsers = false;
   /** What was told, by the refresh key of those that it was told to. */
   private readonly told = new Map<string, { isStill: () => boolean }>();
+  /** The keys of what was processed again after the last look. */
+  private toldAgain: string[] = [];
   private looking?: Promise<void>;
   private waiting?: Promise<void>;
   private givenUp?: { error: Error; until: number };
@@ -166,22 +168,27 @@ export class Directory {
   private async read(): Promise<void> {
     const withUsers = this.wantsUsers;
     this.page = new Page(await this.options.reader.referable(withUsers), withUsers);
-    await this.tellAgain();
+    // Nobody who waits for the page waits for that.
+    void this.tellAgain();
   }
 
-  /** Has those processed again that were told something else. Where that fails, it is tried again after the next look. */
+  /**
+   * Has those processed again that were told something else, at this look and at the next: who was being processed for the
+   * first time is not known by its keys yet. Where it fails, it is tried again after the next look.
+   */
   private async tellAgain(): Promise<void> {
-    const outdated = [...this.told].filter(([, { isStill }]) => !isStill());
-    for (let i = 0; i < outdated.length; i += KEYS_AT_ONCE) {
-      const some = outdated.slice(i, i + KEYS_AT_ONCE);
-      // Whoever asks from now on is told what is so now.
-      some.forEach(([key]) => this.told.delete(key));
-      try {
-        await this.connection?.refresh({ keys: some.map(([key]) => key) });
-      } catch (error) {
-        some.forEach(([key, told]) => this.told.set(key, told));
-        this.options.logger.warn(`Entities of event meshes could not be processed again: ${messageOf(error)}`);
+    const outdated = [...this.told].filter(([, { isStill }]) => !isStill()).map(([key]) => key);
+    const keys = [...new Set([...outdated, ...this.toldAgain])];
+    this.toldAgain = outdated;
+    // Whoever asks from now on is told what is so now.
+    outdated.forEach(key => this.told.delete(key));
+    try {
+      for (let i = 0; i < keys.length; i += KEYS_AT_ONCE) {
+        await this.connection?.refresh({ keys: keys.slice(i, i + KEYS_AT_ONCE) });
       }
+    } catch (error) {
+      this.toldAgain = keys;
+      this.options.logger.warn(`Entities of event meshes could not be processed again: ${messageOf(error)}`);
     }
   }
 }

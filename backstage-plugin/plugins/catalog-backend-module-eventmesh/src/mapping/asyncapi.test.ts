@@ -112,8 +112,17 @@ it.each<[string, string, object]>([
   ['a property called deprecated', '{"properties": {"deprecated": {}}}', { properties: { deprecated: {} } }],
   [
     'data that look like a reference',
-    '{"const": {"$ref": "https://x.example/y"}}',
-    { const: { description: 'See https://x.example/y' } },
+    '{"const": {"$ref": "https://x.example/y"}, "type": "object"}',
+    { type: 'object' },
+  ],
+  [
+    'data with words of schemas',
+    '{"enum": [{"id": 1}, {"id": 2}], "examples": [{"id": "1", "deprecated": true}], "dependentRequired": {"id": ["a"]}}',
+    {
+      enum: [{ id: 1 }, { id: 2 }],
+      examples: [{ id: '1', deprecated: true }],
+      dependentRequired: { id: ['a'] },
+    },
   ],
   [
     'words of OpenAPI',
@@ -138,6 +147,7 @@ it.each([
   ['a fence', '```\n~~~~\n`````'],
   ['a schema that is none', '{"properties": 1}'],
   ['a schema with a property called $ref', '{"properties": {"$ref": {"type": "string"}}}'],
+  ['a schema with a property $ref that is anything', '{"properties": {"$ref": true}}'],
   ['what is too deep', `${'{"not":'.repeat(1_000)}{}${'}'.repeat(1_000)}`],
 ])('shows %s as it is', async (_, schemaData) => {
   const found = await document({ schemaData });

@@ -13,7 +13,18 @@ const MAX_LENGTH = 256 * 1024;
 const MAX_DEPTH = 64;
 
 /** Keywords whose value is a map: its keys are names that the schema describes, and no keywords. */
-const MAPS = new Set(['properties', 'patternProperties', 'definitions', '$defs', 'dependentSchemas', 'dependencies']);
+const MAPS = new Set([
+  'properties',
+  'patternProperties',
+  'definitions',
+  '$defs',
+  'dependencies',
+  'dependentRequired',
+  'dependentSchemas',
+]);
+
+/** Keywords whose value is data, which says nothing of schemas. */
+const DATA = new Set(['const', 'default', 'enum', 'examples']);
 
 /**
  * Keywords that say where a schema is, that AsyncAPI takes for something else than JSON Schema or OpenAPI do, or that
@@ -89,7 +100,7 @@ function isSchema({ $schema: _version, ...schema }: JsonObject): boolean {
 function isBearable(schema: JsonObject): boolean {
   let level: JsonValue[] = [schema];
   for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > MAX_DEPTH || level.some(it => isObject(it) && isObject(it.$ref))) {
+    if (depth > MAX_DEPTH || level.some(it => isObject(it) && '$ref' in it && typeof it.$ref !== 'string')) {
       return false;
     }
     level = level.flatMap(it => (typeof it === 'object' && it !== null ? (Object.values(it) as JsonValue[]) : []));
@@ -106,14 +117,10 @@ function moved(value: JsonValue, isMap: boolean, references: Reference[]): JsonV
   }
   const result: JsonObject = {};
   for (const [key, item] of Object.entries(value)) {
-    if (
-      key !== '__proto__' &&
-      item !== undefined &&
-      !(typeof item === 'string' && key === '$ref') &&
-      (isMap || isKept(key, item))
-    ) {
-      result[key] = moved(item, !isMap && MAPS.has(key), references);
+    if (item === undefined || key === '__proto__' || key === '$ref' || !(isMap || isKept(key, item))) {
+      continue;
     }
+    result[key] = !isMap && DATA.has(key) ? item : moved(item, !isMap && MAPS.has(key), references);
   }
   if (typeof value.$ref === 'string' && !isMap) {
     const holder: JsonObject = {};
@@ -128,7 +135,11 @@ function moved(value: JsonValue, isMap: boolean, references: Reference[]): JsonV
 }
 
 function isKept(key: string, item: JsonValue): boolean {
-  return !DROPPED.has(key) && !(key === 'pattern' && typeof item === 'string' && !isPattern(item));
+  if (key === 'pattern') {
+    return typeof item === 'string' && isPattern(item);
+  }
+  // Viewers follow references wherever they are, in data as well.
+  return !DROPPED.has(key) && !(DATA.has(key) && JSON.stringify(item).includes('"$ref":'));
 }
 
 function isPattern(text: string): boolean {
