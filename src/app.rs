@@ -42,7 +42,8 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 /// # Errors
 /// When it fails; see [`exit_code`].
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    telemetry::start_logging(&cli.log, cli.log_format)?;
+    let settings = cli.command.serve_args().map(|it| &*it.settings).unwrap_or_default();
+    telemetry::start_logging(&cli.log, cli.log_format).map_err(|error| error.located(settings))?;
     match cli.command {
         Command::Serve(args) => {
             let config = args.checked()?;

@@ -14,6 +14,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use self::checks::{Authenticator, Origin, Serve};
+use self::file::Issuers;
 pub use self::layers::{Form, Refusal, Setting, Source, parse};
 use crate::mesh::object::is_namespace_name;
 use crate::origins::kubernetes::examine::Account;
@@ -72,6 +73,13 @@ pub enum Command {
 
 impl Command {
     /// What `serve` is to run with, where the command has to do with that.
+    pub fn serve_args(&self) -> Option<&ServeArgs> {
+        match self {
+            Self::Serve(args) | Self::Config(ConfigCommand::Check(args) | ConfigCommand::Show(args)) => Some(args),
+            _ => None,
+        }
+    }
+
     fn serve_args_mut(&mut self) -> Option<&mut ServeArgs> {
         match self {
             Self::Serve(args) | Self::Config(ConfigCommand::Check(args) | ConfigCommand::Show(args)) => Some(args),
@@ -83,7 +91,7 @@ impl Command {
 /// What can be said of a configuration. `check` and `show` take all that `serve` takes.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Say whether `serve` could start with it
+    /// Say whether `serve` could start with it; a cluster is not looked at, see `doctor`
     #[command(after_help = "Exit code: 0 when it could, 2 when not.")]
     Check(ServeArgs),
     /// Print all keys with their values, and where each comes from
@@ -148,7 +156,7 @@ pub struct ServeArgs {
     pub settings: Vec<Setting>,
     /// What the file says of issuers.
     #[arg(skip)]
-    authentication: Option<String>,
+    authentication: Option<Issuers>,
     #[command(flatten)]
     manifests: ManifestArgs,
     #[command(flatten)]
@@ -288,7 +296,8 @@ impl ConfigError {
     }
 
     /// With the places of the keys that it names, where a file says them.
-    fn located(mut self, settings: &[Setting]) -> Self {
+    #[must_use]
+    pub fn located(mut self, settings: &[Setting]) -> Self {
         let words: Vec<_> = self.what.split([' ', ':', ',']).collect();
         let places: Vec<_> = settings
             .iter()

@@ -78,7 +78,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("token-cache: 1h", "token-cache is at FILE:1", "Give at most 5m"),
     ("audience: ''", ":1: audience: it is empty", ""),
     ("log-format: xml", ":1: log-format: it is none of text, json", ""),
-    ("log: a=b=c", "--log", ""),
+    ("listen: 127.0.0.1:0\nlog: a=b=c", "log is at FILE:2", "Give a level such as"),
     ("listen: nowhere", "listen is at FILE:1", "Give an address and a port"),
     ("listen: 127.0.0.1:99999", "listen is at FILE:1", "Give an address and a port"),
     ("admin-listen: ':'", "admin-listen is at FILE:1", "Give an address and a port"),
@@ -101,7 +101,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("manifests: FOLDER\ndev-token: true\naudience: x", "audience is at FILE:3", "Leave that out"),
     ("dev-token: true\nstrict-audience: true", "strict-audience is at FILE:2", "Leave that out"),
-    ("dev-token: true\ntoken-cache: 1s", "token-cache is at FILE:2", "Leave that out"),
+    ("dev-token: true\ntoken-cache: 1s", "dev-token is at FILE:1, token-cache is at FILE:2", "Leave that out"),
     (
         "dev-token: true\nauthentication: {jwt: []}",
         "the key `authentication` of the configuration file",
@@ -117,7 +117,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("authentication: issuers", ":1: authentication: ", "Give `jwt`, the list of issuers"),
     ("authentication: {}", ":1: authentication: missing field `jwt`", "Give `jwt`"),
     ("authentication: {jwt: [], kind: x}", ":1: authentication: unknown field `kind`", "and nothing else"),
-    ("authentication: {jwt: [{}]}", "missing field `issuer`", ""),
+    ("authentication: {jwt: [{}]}", "FILE:1: authentication: missing field `issuer`.", "Mend the table"),
+    ("log: info\nauthentication:\n  jwt:\n", "authentication: invalid type: null", "Give `jwt`"),
+    ("authentication: {jwt: [x]}", "authentication: invalid type: string", "Give `jwt`"),
+    (
+        "listen: 127.0.0.1:5\nadmin-listen: 127.0.0.1:5",
+        "admin-listen is at FILE:2, listen is at FILE:1",
+        "different ports",
+    ),
+    ("tls-cert: FOLDER/c\ntls-key: FOLDER/k", "FOLDER/", ""),
+    ("tokens-file: FOLDER/none\nmanifests: FOLDER", "FOLDER/none", "Mend the file"),
     ("authentication: {jwt: []}\nauthentication-config: x", "authentication-config is at FILE:2", ""),
 ];
 
@@ -130,7 +139,7 @@ fn what_cannot_work_is_told_with_its_place_and_its_remedy() {
         let file = written(&folder, &named(yaml));
         let output = said("check", &file, &[]);
         let told = text(&output.stderr);
-        let what = what.replace("FILE", file.to_str().unwrap());
+        let what = named(&what.replace("FILE", file.to_str().unwrap()));
         assert_eq!(output.status.code(), Some(2), "{yaml}: {told}");
         assert!(told.contains(&what) && told.contains(remedy), "{yaml}: {told}");
         assert!(told.starts_with("error: ") && !told.contains("panicked"), "{yaml}: {told}");
@@ -166,7 +175,7 @@ fn flags_count_for_more_than_the_environment_and_that_for_more_than_the_file() {
     let file = written(
         &folder,
         "listen: 127.0.0.1:1\nadmin-listen: 127.0.0.1:2\nmax-connections: 3\nstrict-audience: true\naudience: 'true'\n\
-         log: debug\n",
+         log: debug\nauthentication: {jwt: []}\nbackstage-label: x\n",
     );
     let path = file.to_str().unwrap();
     let mut show = command(&["config", "show", "--max-connections", "30", "--strict-audience=false"]);
@@ -180,6 +189,8 @@ fn flags_count_for_more_than_the_environment_and_that_for_more_than_the_file() {
     assert_eq!(line("max-connections"), "max-connections: 30 # flag --max-connections");
     assert_eq!(line("strict-audience"), "strict-audience: false # flag --strict-audience");
     assert_eq!(line("log"), format!("log: debug # {path}:6"));
+    assert_eq!(line("authentication"), format!("authentication: {{\"jwt\":[]}} # {path}:7"));
+    assert!(shown.contains("\n# tokens-file: not given\n"), "{shown}");
     assert_eq!(line("max-staleness"), "max-staleness: \"1h\" # default");
     // What is shown is a file that says the same.
     let again = written(&folder, &shown);

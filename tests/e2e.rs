@@ -254,7 +254,7 @@ fn a_configuration_that_cannot_work_is_refused_with_the_remedy() {
         (plain(&["doctor", "--service-account", "x"]), "such as `eventmesh-catalog/eventmesh-catalog`"),
         (
             serve(&["--dev-token", "--strict-audience"]),
-            "--strict-audience: who callers are and what they may see is asked of a cluster.\nLeave that out, or else",
+            "--strict-audience: who callers are and what they may see is asked of a cluster, and --dev-token is given.\nLeave that out, or else",
         ),
         (serve(&["--tokens-file", &good, "--audience", "mine"]), "--audience mine: who callers are and"),
         (serve(&["--strict-audience", "--token-cache", "90s"]), "--strict-audience, --token-cache 90s: who callers"),

@@ -2,13 +2,18 @@
 
 use anyhow::Context as _;
 
-use super::print;
-use crate::config::{ConfigCommand, Form, Setting, Source, reference};
+use super::server::tls::Tls;
+use super::{opened_tokens, print};
+use crate::config::{ConfigCommand, ConfigError, Form, Setting, Source, reference};
 
 pub fn run(command: ConfigCommand) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Check(args) => {
-            args.checked()?;
+            let settings = args.settings.clone();
+            let serve = args.checked()?;
+            let readable = serve.tls.map(Tls::open).transpose().map_err(ConfigError::from);
+            let readable = readable.and(opened_tokens(&serve.authenticator));
+            readable.map_err(|error| error.located(&settings))?;
             print("`serve` could start with this configuration.\n")
         }
         ConfigCommand::Show(args) => {
@@ -33,7 +38,8 @@ fn line(setting: &Setting) -> String {
         Source::Default => "default".into(),
     };
     let value = match (setting.form, setting.values.as_slice()) {
-        (Form::Switch | Form::Number, [only]) => only.clone(),
+        (_, []) => return format!("# {}: not given\n", setting.key),
+        (Form::Switch | Form::Number | Form::Table, [only]) => only.clone(),
         (_, [only]) if is_plain(only) => only.clone(),
         (_, [only]) => quoted(only),
         (_, several) => format!("[{}]", several.iter().map(quoted).collect::<Vec<_>>().join(", ")),
@@ -41,9 +47,10 @@ fn line(setting: &Setting) -> String {
     format!("{}: {value} # {source}\n", setting.key)
 }
 
-/// JSON is YAML.
+/// JSON is YAML, but for control characters that JSON bears with.
 fn quoted(text: impl AsRef<str>) -> String {
-    serde_json::Value::from(text.as_ref()).to_string()
+    let json = serde_json::Value::from(text.as_ref()).to_string();
+    json.chars().map(|it| if it.is_control() { format!("\\u{:04x}", u32::from(it)) } else { it.into() }).collect()
 }
 
 /// Whether YAML takes it for a text without quotes, whichever version of YAML that is.

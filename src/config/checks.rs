@@ -67,6 +67,13 @@ impl ServeArgs {
 
     fn checked_as_a_whole(self) -> Result<Serve, ConfigError> {
         let listen = address("--listen", &self.listen)?;
+        let admin_listen = address("--admin-listen", &self.admin_listen)?;
+        if listen == admin_listen && listen.port() != 0 {
+            return Err(ConfigError::new(
+                format!("--listen and --admin-listen are both {listen}."),
+                "Give them different ports: the admin address needs no token.",
+            ));
+        }
         self.one_origin()?;
         let authenticator = self.authenticator(listen)?;
         let origin = if self.manifests.manifests.is_empty() {
@@ -78,7 +85,7 @@ impl ServeArgs {
             origin,
             max_staleness: self.max_staleness,
             listen,
-            admin_listen: address("--admin-listen", &self.admin_listen)?,
+            admin_listen,
             tls: self.tls.checked()?,
             max_connections: self.max_connections,
             authenticator,
@@ -104,7 +111,11 @@ impl ServeArgs {
         let useless = self.of_use_with_cluster();
         if !useless.is_empty() && (!has_cluster || self.dev_token || self.tokens_file.is_some()) {
             return Err(ConfigError::new(
-                format!("{}: who callers are and what they may see is asked of a cluster.", useless.join(", ")),
+                format!(
+                    "{}: who callers are and what they may see is asked of a cluster, and {} is given.",
+                    useless.join(", "),
+                    self.instead_of_cluster()
+                ),
                 "Leave that out, or else --manifests, --tokens-file and --dev-token.",
             ));
         }
@@ -124,6 +135,15 @@ impl ServeArgs {
                 "Nobody could ask: no authenticator is configured.",
                 "Give --tokens-file FILE, or --dev-token to try it out on a loopback address.",
             )),
+        }
+    }
+
+    /// What is given that says that no cluster is asked about callers.
+    fn instead_of_cluster(&self) -> &'static str {
+        match self {
+            Self { dev_token: true, .. } => "--dev-token",
+            Self { tokens_file: Some(_), .. } => "--tokens-file",
+            _ => "--manifests",
         }
     }
 
@@ -149,16 +169,23 @@ impl ServeArgs {
             ));
         }
         let issuers = match (&self.authentication_config, &self.authentication) {
-            (Some(_), Some(_)) => {
-                Err("it is given beside the key `authentication` of the configuration file".to_owned())
-            }
-            (Some(path), None) => read_configuration(path).map_err(|error| error.to_string()),
-            (None, Some(text)) => parse_configuration(text),
+            (Some(_), Some(_)) => Err(ConfigError::new(
+                "--authentication-config is given beside the key `authentication` of the configuration file.",
+                "Leave one of them out.",
+            )),
+            (Some(path), None) => read_configuration(path).map_err(|error| {
+                ConfigError::new(format!("--authentication-config: {error}."), "Mend the file, then start again.")
+            }),
+            (None, Some(issuers)) => parse_configuration(&issuers.text).map_err(|error| {
+                // Places in it are those of a text that nobody wrote.
+                let (error, _) = error.rsplit_once(" at line ").unwrap_or((&error, ""));
+                let error =
+                    error.rsplit_once(": ").filter(|(place, _)| place.starts_with("line ")).map_or(error, |it| it.1);
+                let place = format!("{}:{}", issuers.path.display(), issuers.line);
+                ConfigError::new(format!("{place}: authentication: {error}."), "Mend the table, then start again.")
+            }),
             (None, None) => Ok(vec![]),
-        };
-        let issuers = issuers.map_err(|error| {
-            ConfigError::new(format!("--authentication-config: {error}."), "Mend the file, then start again.")
-        })?;
+        }?;
         let settings = Settings {
             audience: self.audience.as_deref().unwrap_or(AUDIENCE).into(),
             is_strict: self.strict_audience,

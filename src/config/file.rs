@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
 
 use super::ConfigError;
@@ -22,8 +22,19 @@ const MAX_BYTES: u64 = 1 << 20;
 pub struct File {
     pub path: PathBuf,
     pub entries: BTreeMap<String, Entry>,
-    /// The text of an `AuthenticationConfiguration`.
-    pub authentication: Option<String>,
+    pub authentication: Option<Issuers>,
+}
+
+/// What it says of issuers.
+#[derive(Debug, Clone)]
+pub struct Issuers {
+    /// Where.
+    pub path: PathBuf,
+    pub line: u64,
+    /// The table, as JSON.
+    pub table: String,
+    /// The text of an `AuthenticationConfiguration` that says the same.
+    pub text: String,
 }
 
 /// What it says of one key.
@@ -115,13 +126,14 @@ impl File {
         }
     }
 
-    fn issuers(&self, line: u64, value: Value) -> Result<String, ConfigError> {
+    fn issuers(&self, line: u64, value: Value) -> Result<Issuers, ConfigError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Issuers {
-            jwt: Value,
+        struct Table {
+            jwt: Vec<Map<String, Value>>,
         }
-        let Issuers { jwt } = serde_json::from_value(value).map_err(|error| {
+        let table = value.to_string();
+        let Table { jwt } = serde_json::from_value(value).map_err(|error| {
             self.error(AUTHENTICATION, line, error, "Give `jwt`, the list of issuers, and nothing else.")
         })?;
         let whole = json!({
@@ -129,7 +141,7 @@ impl File {
             "kind": "AuthenticationConfiguration",
             "jwt": jwt,
         });
-        Ok(whole.to_string())
+        Ok(Issuers { path: self.path.clone(), line, table, text: whole.to_string() })
     }
 }
 

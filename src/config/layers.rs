@@ -142,6 +142,8 @@ pub enum Form {
     Number,
     Text,
     List,
+    /// As only the file can say it, in JSON.
+    Table,
 }
 
 impl Form {
@@ -164,6 +166,7 @@ impl Form {
             Self::Number => "Write a whole number, without quotes.",
             Self::Text => "Write a text; put it into quotes if it looks like a number, `true` or a list.",
             Self::List => "Write a text, or a list of at least one.",
+            Self::Table => "Write a table.",
         }
     }
 }
@@ -196,23 +199,29 @@ fn with_defaults(command: Command, file: &File) -> Command {
     command.mut_subcommand(CONFIG, |it| it.mut_subcommand("check", set).mut_subcommand("show", set))
 }
 
-/// Each key with its value and who gave it, by name.
+/// Each key with its values, if it has any, and who gave them; by name.
 fn settings(command: &Command, matches: &ArgMatches, file: Option<&File>) -> Vec<Setting> {
     let Some((_, chosen)) = serving(matches) else { return vec![] };
     let setting = |arg: &Arg| {
         let id = arg.get_id().as_str();
         let key = arg.get_long()?.to_owned();
-        let values = chosen.get_raw(id)?.map(|it| it.to_string_lossy().into_owned()).collect();
+        let values = chosen.get_raw(id).into_iter().flatten().map(|it| it.to_string_lossy().into_owned()).collect();
         let in_file = file.and_then(|file| Some((file, file.entries.get(&key)?)));
-        let source = match (chosen.value_source(id)?, in_file) {
-            (ValueSource::CommandLine, _) => Source::Flag,
-            (ValueSource::EnvVariable, _) => Source::Environment(arg.get_env()?.to_string_lossy().into_owned()),
+        let source = match (chosen.value_source(id), in_file) {
+            (Some(ValueSource::CommandLine), _) => Source::Flag,
+            (Some(ValueSource::EnvVariable), _) => Source::Environment(arg.get_env()?.to_string_lossy().into_owned()),
             (_, Some((file, entry))) => Source::File(file.path.clone(), entry.line),
             _ => Source::Default,
         };
         Some(Setting { key, form: Form::of(arg), values, source })
     };
-    let mut settings: Vec<_> = arguments(command).filter_map(setting).collect();
+    let issuers = file.and_then(|it| it.authentication.as_ref()).map(|it| Setting {
+        key: AUTHENTICATION.into(),
+        form: Form::Table,
+        values: vec![it.table.clone()],
+        source: Source::File(it.path.clone(), it.line),
+    });
+    let mut settings: Vec<_> = arguments(command).filter_map(setting).chain(issuers).collect();
     settings.sort_by(|a, b| a.key.cmp(&b.key));
     settings
 }

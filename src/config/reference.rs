@@ -40,6 +40,7 @@ fn property(arg: &Arg) -> Value {
         Form::Switch => json!({ "type": "boolean" }),
         Form::Number => json!({ "type": "integer", "minimum": 0 }),
         Form::Text => json!({ "type": "string" }),
+        Form::Table => json!({ "type": "object" }),
         Form::List => {
             let text = json!({ "type": "string" });
             json!({ "anyOf": [text, { "type": "array", "items": text, "minItems": 1 }] })
@@ -96,8 +97,8 @@ strict-audience: true
 ```
 
 Keys that do not exist, values that cannot be, and keys that contradict each other are refused, with their line and what to
-write instead. `config check` says whether `serve` could start, `config show` what it would start with and where each value comes
-from, and `config schema` is the JSON Schema of the file for editors. Paths are relative to the folder in which it runs. A switch
+write instead. `config check` says whether `serve` could start (whether the cluster can be read, `doctor` says), `config show` what it would
+start with and where each value comes from, and `config schema` is the JSON Schema of the file for editors. Paths are relative to the folder in which it runs. A switch
 that is on in the file is turned off by `--KEY=false`.
 
 The tokens file and the files of TLS are read again when they change; the configuration itself, and the file of issuers, are
