@@ -20,7 +20,6 @@ imagePullSecrets: [{ name: pull }]
 log: info,eventmesh_catalog=debug
 logFormat: text
 config: { max-staleness: 30m, strict-audience: true, max-connections: 99 }
-tls: { secretName: tls }
 service: { port: 8443, annotations: { a: b } }
 serviceAccount: { annotations: { a: b } }
 extraSubscriberRules: [{ apiGroups: [apps], resources: [deployments], verbs: [list, watch] }]
@@ -34,6 +33,8 @@ tolerations: [{ key: a, operator: Exists }]
 affinity: { nodeAffinity: {} }
 priorityClassName: system-cluster-critical
 ";
+const TLS: &str =
+    "{ tls: { secretName: tls }, podDisruptionBudget: { enabled: false }, networkPolicy: { enabled: false } }";
 
 /// The program, of this version; built with Go from its module, once.
 fn program() -> &'static Path {
@@ -110,7 +111,7 @@ fn the_chart_is_of_the_version_of_the_service() {
 
 #[test]
 fn the_chart_has_no_flaws() {
-    for values in ["", FULL] {
+    for values in ["", FULL, TLS] {
         let said = helm(&["lint", CHART, "--strict", "--kube-version", "1.33"], values);
         assert!(said.as_ref().is_ok_and(|it| it.contains("0 chart(s) failed")), "{said:?}");
     }
@@ -135,7 +136,7 @@ async fn a_server_accepts_all_of_the_chart() {
     for namespace in of_kind(&render("overlays/default"), "Namespace") {
         cluster.apply(namespace).await;
     }
-    for values in ["", FULL] {
+    for values in ["", FULL, TLS] {
         // Their definitions are not installed here.
         let foreign = ["ServiceMonitor", "HTTPRoute"];
         let objects = templates("eventmesh-catalog", values).into_iter();
@@ -173,6 +174,46 @@ fn the_service_takes_what_the_chart_gives_it() {
     assert_eq!(server["image"], "registry.example.com/events:1");
 }
 
+/// What is set by the chart itself, or names files that are not in its Pods.
+const NOT_GIVEN: [&str; 13] = [
+    "admin-listen",
+    "authentication-config",
+    "context",
+    "dev-token",
+    "kubeconfig",
+    "listen",
+    "log",
+    "log-format",
+    "manifests",
+    "tls-cert",
+    "tls-client-ca",
+    "tls-key",
+    "tokens-file",
+];
+
+#[test]
+fn the_configuration_is_held_to_its_schema() {
+    let values = std::fs::read_to_string(Path::new(CHART).join("values.schema.json")).unwrap();
+    let values: Value = serde_json::from_str(&values).unwrap();
+    let config = &values["properties"]["config"];
+    let mut expected = eventmesh_catalog::config::reference::schema()["properties"].take();
+    for key in NOT_GIVEN {
+        expected[key] = json!(false);
+    }
+    assert_eq!(
+        config["properties"], expected,
+        "run `make docs`, and take it over into config/chart/values.schema.json"
+    );
+    assert_eq!(config["additionalProperties"], false);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let values = "{ tls: { secretName: x }, httpRoute: { enabled: true, parentRefs: [{ name: x }] } }";
+    let error = helm(&["template", "x", CHART, "--kube-version", "1.33"], values).unwrap_err();
+    assert!(error.contains("httpRoute and tls.secretName do not go together"), "{error}");
+}
+
 #[test]
 fn values_that_cannot_be_are_refused() {
     for (values, told) in [
@@ -193,8 +234,16 @@ fn values_that_cannot_be_are_refused() {
         ("extraSubscriberRules: [{ apiGroups: [''], resources: [secrets], verbs: [list] }]", "resources"),
         ("extraSubscriberRules: [{ apiGroups: [x], resources: [x], verbs: [update] }]", "verbs"),
         ("podLabels: { a: 1 }", "podLabels"),
+        ("podLabels: { app.kubernetes.io/name: x }", "app.kubernetes.io/name"),
+        ("podAnnotations: { checksum/config: x }", "checksum/config"),
+        ("tls:", "tls"),
+        ("config: { max-stalness: 1h }", "max-stalness"),
+        ("config: { max-connections: many }", "max-connections"),
+        ("config: { dev-token: true }", "dev-token"),
+        ("config: { tokens-file: x }", "tokens-file"),
+        ("config: { audience: }", "audience"),
     ] {
-        let error = helm(&["template", "x", CHART], values).expect_err(values);
+        let error = helm(&["template", "x", CHART, "--kube-version", "1.33"], values).expect_err(values);
         assert!(error.contains("schema") && error.contains(told), "{values}: {error}");
     }
 }
