@@ -10,6 +10,8 @@ FUZZ_SECONDS := 60
 
 # npm and the like, with a Node.js that Backstage supports.
 IN_MODULE := cd backstage-plugin && bin/with-node
+# What a command prints, in a file that is never half written.
+written_by = cargo run --quiet -- $(1) > $(2).new && mv $(2).new $(2)
 MODULE_PACKAGES := backstage-plugin/node_modules/.package-lock.json
 
 run:
@@ -53,16 +55,13 @@ bench-cluster:
 	cargo bench --bench cluster
 
 openapi: $(MODULE_PACKAGES)
-	cargo run --quiet -- openapi > openapi/v1.json.new
-	mv openapi/v1.json.new openapi/v1.json
+	$(call written_by,openapi,openapi/v1.json)
 	$(IN_MODULE) npm run generate
 
 # What is written down from the arguments.
 docs:
-	cargo run --quiet -- config schema > config/schema.json.new
-	mv config/schema.json.new config/schema.json
-	cargo run --quiet -- config reference > docs/configuration.md.new
-	mv docs/configuration.md.new docs/configuration.md
+	$(call written_by,config schema,config/schema.json)
+	$(call written_by,config reference,docs/configuration.md)
 
 properties:
 	EVENTMESH_PROPERTY_CASES=10 cargo test --test properties
