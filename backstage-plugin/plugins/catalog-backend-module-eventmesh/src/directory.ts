@@ -10,6 +10,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoggerService } from '@backstage/backend-plugin-api';
 import { stringifyEntityRef, type Entity } from '@backstage/catalog-model';
+import { toError } from '@backstage/errors';
 import type { EntityProviderConnection } from '@backstage/plugin-catalog-node';
 import { KUBERNETES_ID, type CatalogReader } from './catalog';
 
@@ -134,7 +135,7 @@ export class Directory {
         await this.look();
       } catch (cause) {
         if (Date.now() >= until) {
-          const error = new Error(`The catalog cannot be asked what event meshes refer to: ${messageOf(cause)}`);
+          const error = new Error(`The catalog cannot be asked what event meshes refer to: ${toError(cause).message}`);
           this.givenUp = { error, until: Date.now() + GIVEN_UP_MS };
           throw error;
         }
@@ -158,7 +159,7 @@ export class Directory {
       this.timer = setTimeout(() => {
         this.look().catch(error =>
           this.options.logger.warn(
-            `The catalog could not be asked what event meshes refer to; what was known counts: ${messageOf(error)}`,
+            `The catalog could not be asked what event meshes refer to; what was known counts: ${toError(error).message}`,
           ),
         );
       }, this.options.everyMs ?? EVERY_MS).unref();
@@ -188,11 +189,7 @@ export class Directory {
       }
     } catch (error) {
       this.toldAgain = keys;
-      this.options.logger.warn(`Entities of event meshes could not be processed again: ${messageOf(error)}`);
+      this.options.logger.warn(`Entities of event meshes could not be processed again: ${toError(error).message}`);
     }
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -8,6 +8,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { LoggerService, SchedulerServiceTaskRunner } from '@backstage/backend-plugin-api';
 import type { Entity } from '@backstage/catalog-model';
+import { toError } from '@backstage/errors';
 import type { EntityProvider, EntityProviderConnection } from '@backstage/plugin-catalog-node';
 import type { CatalogReader } from './catalog';
 import { EventMeshClient, RequestError } from './client';
@@ -86,7 +87,7 @@ export class EventMeshProvider implements EntityProvider {
     const wait = this.pace.failed(Date.now(), isRequest ? error.retryAfterMs : undefined);
     return new Error(
       `The event mesh at ${this.config.url} could not be ${isRequest ? 'read' : 'brought into the catalog'}: ` +
-        `${error instanceof Error ? error.message : error}. ` +
+        `${toError(error).message}. ` +
         `The catalog keeps what it has; not asked again for ${Math.ceil(wait / 1000)} s`,
     );
   }
