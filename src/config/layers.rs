@@ -77,15 +77,17 @@ pub fn arguments(command: &Command) -> impl Iterator<Item = &Arg> {
 
 /// The configuration file that the chosen command is to read.
 fn file_of(matches: &ArgMatches) -> Option<PathBuf> {
-    let (_, chosen) = serving(matches)?;
-    chosen.get_one::<PathBuf>("config").cloned()
+    serving(matches)?.get_one::<PathBuf>("config").cloned()
 }
 
 /// What was said to the command that takes the arguments of `serve`.
-fn serving(matches: &ArgMatches) -> Option<(&str, &ArgMatches)> {
+fn serving(matches: &ArgMatches) -> Option<&ArgMatches> {
     match matches.subcommand()? {
-        (SERVE, chosen) => Some((SERVE, chosen)),
-        (CONFIG, chosen) => chosen.subcommand().filter(|(name, _)| ["check", "show"].contains(name)),
+        (SERVE, chosen) => Some(chosen),
+        (CONFIG, chosen) => match chosen.subcommand()? {
+            ("check" | "show", chosen) => Some(chosen),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -201,7 +203,7 @@ fn with_defaults(command: Command, file: &File) -> Command {
 
 /// Each key with its values, if it has any, and who gave them; by name.
 fn settings(command: &Command, matches: &ArgMatches, file: Option<&File>) -> Vec<Setting> {
-    let Some((_, chosen)) = serving(matches) else { return vec![] };
+    let Some(chosen) = serving(matches) else { return vec![] };
     let setting = |arg: &Arg| {
         let id = arg.get_id().as_str();
         let key = arg.get_long()?.to_owned();
