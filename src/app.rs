@@ -42,8 +42,16 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 /// # Errors
 /// When it fails; see [`exit_code`].
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let settings = cli.command.serve_args().map(|it| &*it.settings).unwrap_or_default();
-    telemetry::start_logging(&cli.log, cli.log_format).map_err(|error| error.located(settings))?;
+    let settings = cli.command.serve_args().map(|it| it.settings.clone()).unwrap_or_default();
+    // Whatever a configuration is refused for, and wherever: what a file says of it has a place there.
+    run_command(cli).map_err(|failure| match failure.downcast::<ConfigError>() {
+        Ok(error) => error.located(&settings).into(),
+        Err(failure) => failure,
+    })
+}
+
+fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
+    telemetry::start_logging(&cli.log, cli.log_format)?;
     match cli.command {
         Command::Serve(args) => {
             let config = args.checked()?;

@@ -9,11 +9,9 @@ use crate::config::{ConfigCommand, ConfigError, Form, Setting, Source, reference
 pub fn run(command: ConfigCommand) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Check(args) => {
-            let settings = args.settings.clone();
             let serve = args.checked()?;
-            let readable = serve.tls.map(Tls::open).transpose().map_err(ConfigError::from);
-            let readable = readable.and(opened_tokens(&serve.authenticator));
-            readable.map_err(|error| error.located(&settings))?;
+            serve.tls.map(Tls::open).transpose().map_err(ConfigError::from)?;
+            opened_tokens(&serve.authenticator)?;
             print("`serve` could start with this configuration.\n")
         }
         ConfigCommand::Show(args) => {

@@ -60,12 +60,7 @@ const MAX_TOKEN_CACHE: Duration = Duration::from_mins(5);
 impl ServeArgs {
     /// # Errors
     /// When it cannot work.
-    pub fn checked(mut self) -> Result<Serve, ConfigError> {
-        let settings = std::mem::take(&mut self.settings);
-        self.checked_as_a_whole().map_err(|error| error.located(&settings))
-    }
-
-    fn checked_as_a_whole(self) -> Result<Serve, ConfigError> {
+    pub fn checked(self) -> Result<Serve, ConfigError> {
         let listen = address("--listen", &self.listen)?;
         let admin_listen = address("--admin-listen", &self.admin_listen)?;
         if listen == admin_listen && listen.port() != 0 {
