@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use self::checks::{Authenticator, Origin, Serve};
@@ -103,6 +103,7 @@ pub enum ConfigCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_args(switches))]
 pub struct ManifestArgs {
     /// Folders or files with Kubernetes manifests (.yaml, .yml, .json); may be repeated
     #[arg(long, env = "EVENTMESH_MANIFESTS", num_args = 1.., value_name = "DIR")]
@@ -114,7 +115,7 @@ pub struct ManifestArgs {
     #[arg(long, env = "EVENTMESH_MAX_MANIFEST_BYTES", default_value_t = 32 << 20, value_name = "BYTES")]
     max_manifest_bytes: u64,
     /// Do not answer before every manifest file was read once
-    #[arg(long, env = "EVENTMESH_STRICT_MANIFESTS", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "EVENTMESH_STRICT_MANIFESTS")]
     strict_manifests: bool,
     /// The label that holds the Backstage id of a subscriber
     #[arg(long, env = "EVENTMESH_BACKSTAGE_LABEL", default_value = "backstage.io/kubernetes-id", value_name = "KEY")]
@@ -147,6 +148,7 @@ pub struct TlsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_args(switches))]
 pub struct ServeArgs {
     /// A file of YAML that says what flags say, by their names; the environment and flags count for more
     #[arg(long, env = "EVENTMESH_CONFIG", value_name = "FILE")]
@@ -175,7 +177,7 @@ pub struct ServeArgs {
     #[arg(long, env = "EVENTMESH_AUDIENCE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     audience: Option<String>,
     /// Do not take tokens that are made for the API server
-    #[arg(long, env = "EVENTMESH_STRICT_AUDIENCE", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "EVENTMESH_STRICT_AUDIENCE")]
     strict_audience: bool,
     /// How long a token that was found good counts before the API server is asked again [default: 10s]
     #[arg(long, env = "EVENTMESH_TOKEN_CACHE", value_name = "DURATION", value_parser = duration)]
@@ -198,7 +200,7 @@ pub struct ServeArgs {
     #[arg(long, env = "EVENTMESH_TOKENS_FILE", value_name = "FILE")]
     tokens_file: Option<PathBuf>,
     /// Make up a token and print it, for trying things out; only on a loopback address
-    #[arg(long, env = "EVENTMESH_DEV_TOKEN", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "EVENTMESH_DEV_TOKEN")]
     dev_token: bool,
 }
 
@@ -313,6 +315,19 @@ impl ConfigError {
         }
         self
     }
+}
+
+/// Lets flags also be turned off, as `--flag=false`, where something that counts for less has turned them on.
+fn switches(arg: Arg) -> Arg {
+    if !matches!(arg.get_action(), ArgAction::SetTrue) {
+        return arg;
+    }
+    arg.action(ArgAction::Set)
+        .value_parser(BoolishValueParser::new())
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .default_value("false")
 }
 
 /// A service account by its namespace and name.
