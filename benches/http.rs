@@ -28,7 +28,7 @@ use eventmesh_catalog::app::server::Server;
 use eventmesh_catalog::index::{self, Batch, Feed};
 use eventmesh_catalog::mesh::Update;
 use eventmesh_catalog::origins::kubernetes::kinds::known_definitions;
-use eventmesh_catalog::telemetry::Metrics;
+use eventmesh_catalog::telemetry::metrics::Metrics;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

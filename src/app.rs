@@ -32,7 +32,9 @@ use crate::kubernetes::server::{Connection, Server as ApiServer};
 use crate::origins::kubernetes;
 use crate::origins::kubernetes::convert::Converter;
 use crate::origins::manifests::{self, Manifests};
-use crate::telemetry::{self, Admin, Metrics};
+use crate::telemetry::admin::{self, Admin};
+use crate::telemetry::logs;
+use crate::telemetry::metrics::Metrics;
 
 /// How long what is left may take once all answers are given.
 const MAX_WAIT: Duration = Duration::from_secs(1);
@@ -51,7 +53,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
-    telemetry::start_logging(&cli.log, cli.log_format)?;
+    logs::start(&cli.log, cli.log_format)?;
     match cli.command {
         Command::Serve(args) => {
             let config = args.checked()?;
@@ -153,7 +155,7 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     info!(listen = %server.address(), admin_listen = %admin_server.address(), "Serving");
     print(&greeting(&server, &admin_server, dev_token.as_deref()))?;
     let serving = tokio::spawn(server.run(router, stopped));
-    let administering = tokio::spawn(admin_server.run(telemetry::admin_router(admin), admin_stopped));
+    let administering = tokio::spawn(admin_server.run(admin::router(admin), admin_stopped));
 
     tokio::select! {
         _ = terminated.recv() => info!("Told to end; finishing what is under way"),

@@ -1,0 +1,72 @@
+//! The admin server: health and metrics, for those who run the service.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::{self, RawQuery};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::metrics::Metrics;
+use crate::access::Access;
+use crate::index::Reader;
+use crate::index::status::State;
+
+/// What the admin server tells.
+#[derive(Clone)]
+pub struct Admin {
+    pub reader: Reader,
+    pub access: Arc<Access>,
+    pub metrics: Metrics,
+    /// The service is about to end and should get no more requests.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// `/livez`, `/readyz`, `/metrics`. No token is needed; listen where only those who run the service can connect.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readiness))
+        .route("/metrics", get(metrics))
+        .with_state(admin)
+}
+
+/// Ready is who gives answers; `?verbose` says what is looked at.
+async fn readiness(extract::State(admin): extract::State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
+    let snapshot = admin.reader.latest();
+    let checks = [("complete", snapshot.is_complete()), ("not-shutting-down", !admin.draining.load(Ordering::Relaxed))];
+    let ready = checks.iter().all(|(_, holds)| *holds);
+    let mut text = String::new();
+    if !ready || query.is_some_and(|it| it.split('&').any(|it| it == "verbose" || it.starts_with("verbose="))) {
+        for (check, holds) in checks {
+            let _ = writeln!(text, "[{}] {check}", if holds { '+' } else { '-' });
+        }
+        let _ = writeln!(text, "revision {}", snapshot.revision());
+        let status = admin.reader.status();
+        if let Some(age) = status.age() {
+            let _ = writeln!(text, "not up to date for {} s", age.as_secs());
+        }
+        for kind in &status.kinds {
+            let mark = if matches!(kind.state, State::Live) { '+' } else { '-' };
+            let _ = writeln!(text, "[{mark}] {}: {}", kind.of, kind.state);
+        }
+        for problem in status.problems.iter().cloned().chain(admin.access.problems()) {
+            let _ = writeln!(text, "[!] {problem}");
+        }
+    }
+    let _ = writeln!(text, "{}", if ready { "ok" } else { "not ready" });
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
+}
+
+async fn metrics(extract::State(admin): extract::State<Admin>) -> Response {
+    match admin.metrics.text(&admin.reader, &admin.access) {
+        Ok(text) => {
+            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, content_type)], text).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
