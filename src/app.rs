@@ -135,7 +135,7 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let draining = Arc::new(AtomicBool::new(false));
     let admin =
         Admin { reader: reader.clone(), access: access.clone(), metrics: metrics.clone(), draining: draining.clone() };
-    let api = Api { reader, access: access.clone(), bodies: Bodies::default() };
+    let api = Api { reader, access: access.clone(), bodies: Bodies::new(config.view_memory) };
     let router = api::router(api, Edge::new(&process_prefix()?, metrics.observer()));
 
     let (stop, stopped) = watch::channel(false);

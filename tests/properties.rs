@@ -11,6 +11,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use eventmesh_catalog::api::dto;
+use eventmesh_catalog::api::negotiate::Encoding;
+use eventmesh_catalog::api::render::Bodies;
 use eventmesh_catalog::cesql::Verdict;
 use eventmesh_catalog::index::Index;
 use eventmesh_catalog::mesh::snapshot::{Entries, Entry};
@@ -121,6 +123,33 @@ fn in_some_order(mesh: &Mesh, noise: &[(Value, bool)], order: &[u16]) -> Vec<Upd
     places.sort_by_key(|(priority, _)| *priority);
     let mut by_key: BTreeMap<_, _> = by_key.into_iter().map(|(key, updates)| (key, updates.into_iter())).collect();
     places.into_iter().filter_map(|(_, key)| by_key.get_mut(&key)?.next()).collect()
+}
+
+#[test]
+fn bodies_kept_through_changes_are_those_made_afresh() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let changes = vec(vec(meshes::change(), 1..3), 1..6);
+    check("bodies", 150, (mesh(20..50), meshes::rules(), changes), |(mesh, rules, changes)| {
+        let (mut index, mut state, kept) = (index(), State::new(&mesh), Bodies::default());
+        index.apply(upserts(mesh.resources()), true);
+        for batch in [&vec![]].into_iter().chain(&changes) {
+            index.apply(made(&mut state, batch), true);
+            let snapshot = index.snapshot();
+            for grant in [Grant::everything(), rules.grant(&state.mesh().resources())] {
+                let of = async |bodies: &Bodies| {
+                    let body =
+                        bodies.get(snapshot, Arc::new(grant.clone()), Selection::default()).await.expect("a body");
+                    (body.tag().to_owned(), body.form(Encoding::Identity).await.expect("a form"))
+                };
+                let (kept, fresh) = runtime.block_on(async { (of(&kept).await, of(&Bodies::default()).await) });
+                let expected = serde_json::to_vec(&support::answer(snapshot, &grant)).expect("an answer is JSON");
+                if kept != fresh || kept.1 != expected {
+                    return Err(format!("kept {kept:?}\nfresh {fresh:?}\nby {grant:?}"));
+                }
+            }
+        }
+        Ok(())
+    });
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub enum ApiError {
     Stale { age: Duration },
     #[error("Too many selections are asked for at once by those who may see the same; try again.")]
     TooManySelections,
+    #[error("Too much is being sent at once; try again.")]
+    NoRoom,
     #[error("The request took too long; try again.")]
     Timeout,
     #[error("Something went wrong on our side; the log has the cause under the request id.")]
@@ -70,6 +72,7 @@ impl ApiError {
             | Self::Stale { .. }
             | Self::NoReview(_)
             | Self::TooManySelections
+            | Self::NoRoom
             | Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -91,6 +94,7 @@ impl ApiError {
             | Self::Stale { .. }
             | Self::NoReview(_)
             | Self::TooManySelections
+            | Self::NoRoom
             | Self::Timeout => Some((header::RETRY_AFTER, RETRY_AFTER.as_secs().into())),
             _ => None,
         }

@@ -77,7 +77,7 @@ const STALE_SECONDS: HeaderName = HeaderName::from_static("eventmesh-stale-secon
             headers(("Vary" = String, description = "`Accept` or `Accept-Encoding`"))),
         (status = 429, description = "Too many tokens that nobody knows came from where this one comes from.", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds after which to try again."))),
-        (status = 503, description = "The catalog is not complete yet, or has not been up to date for too long, or nobody can say now who the caller is or what the caller may see, or too many selections are asked for at once, or the answer took too long. There is never a short answer.", body = Problem, content_type = "application/problem+json",
+        (status = 503, description = "The catalog is not complete yet, or has not been up to date for too long, or nobody can say now who the caller is or what the caller may see, or too many selections are asked for at once, or too much is being sent, or the answer took too long. There is never a short answer.", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds after which to try again."))),
     ),
     security(("bearer" = [])),
@@ -102,7 +102,7 @@ pub async fn get_event_mesh(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        let bytes = body.form(encoding).await?.clone();
+        let bytes = body.form(encoding).await?;
         let mut response = Response::new(Body::from(bytes));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, header};
 
 /// The forms that a body comes in, most welcome first where a client does not care.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encoding {
     Zstd,
     Brotli,

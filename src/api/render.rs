@@ -1,11 +1,15 @@
 //! From a view to bytes, each piece of work done once.
 //!
-//! A shard is rendered once per revision of it and per grant; a body is put together once per view; an encoding of a
-//! body is made once. Views with equal content share bytes, whoever may see them and whenever they were made.
+//! A shard is rendered once per revision of it and per grant; a text is put together once per view; a form of it, such as
+//! one of its compressions, is made once. Views with equal content share bytes, whoever may see them and whenever they
+//! were made. What is kept is bounded, and so is what is under way; what was used last stays.
+
+mod forms;
+mod kept;
+mod text;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, Hasher};
-use std::io::{self, Write as _};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -13,31 +17,28 @@ use arc_swap::ArcSwapOption;
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use hashbrown::DefaultHashBuilder;
-use serde::Serialize;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::dto;
+use self::forms::{Forms, FormsOf};
+use self::kept::Kept;
+use self::text::Text;
 use super::error::ApiError;
 use super::negotiate::Encoding;
-use crate::mesh::snapshot::ShardId;
-use crate::mesh::view::Part;
-use crate::mesh::{Grant, Selection, Snapshot, View};
+use crate::mesh::{Grant, Selection, Snapshot};
 
-/// How many bytes of rendered shards are kept, about.
-const MAX_FRAGMENTS: u64 = 128 << 20;
-/// How many bytes of bodies are kept, about.
-const MAX_BODIES: u64 = 512 << 20;
+/// How much memory views may take when nobody says otherwise, in bytes.
+pub const VIEW_MEMORY: usize = 256 << 20;
+/// The part of it that is for texts as they are kept. The rest is for the forms in which they are sent.
+const TEXTS: usize = 4;
 /// What an entry of a cache takes beside its bytes, about; many small ones are a lot as well.
 const ENTRY: usize = 2 << 10;
 /// How long what nobody asks for is kept.
 const MAX_IDLE: Duration = Duration::from_mins(10);
-/// A body larger than this is compressed away from the threads that answer.
-const LARGE: usize = 64 << 10;
 
-/// How many bodies are made at once. Those who ask for more wait, so that making them does not keep changes from being
-/// linked.
+/// How many texts or forms are made at once. Those who ask for more wait, so that making them does not keep changes from
+/// being linked.
 static MAKERS: Semaphore = Semaphore::const_new(4);
-/// How many bodies of selections are made at once for those who may see the same. There are as many selections as one can
+/// How many texts of selections are made at once for those who may see the same. There are as many selections as one can
 /// think of, and those of one must not keep the makers from all others.
 const SELECTIONS: usize = 2;
 /// How many more of them may wait.
@@ -45,24 +46,22 @@ const WAITING: usize = 32;
 /// How many keys there may be before the first look at which of them are still needed.
 const FEW: usize = 64;
 
-/// The body of an answer, in all forms that were asked for so far.
-#[derive(Debug)]
+/// The body of an answer, in all forms that are asked for.
 pub struct Body {
-    /// Names the content: equal content has equal tags, wherever and whenever it is rendered.
-    tag: String,
+    tag: Arc<str>,
     /// By encoding, quoted and with its suffix: most answers are 304 and need nothing else.
     etags: [HeaderValue; Encoding::ALL.len()],
-    identity: Bytes,
-    compressed: [OnceCell<Bytes>; 3],
+    forms: FormsOf,
 }
 
 impl Body {
-    fn new(json: Vec<u8>) -> Self {
-        let tag = blake3::hash(&json).to_hex().as_str().get(..32).unwrap_or_default().to_owned();
+    fn new(text: Text, forms: &Forms) -> Self {
+        let tag = text.tag().clone();
         let etags = Encoding::ALL.map(|encoding| etag(&tag, encoding));
-        Self { tag, etags, identity: json.into(), compressed: Default::default() }
+        Self { tag, etags, forms: forms.of(text) }
     }
 
+    /// Names the content: equal content has equal tags, wherever and whenever it is rendered.
     pub fn tag(&self) -> &str {
         &self.tag
     }
@@ -78,35 +77,12 @@ impl Body {
         }
     }
 
-    /// The body in an encoding, which is made now if nobody has asked for it before.
+    /// The body in an encoding, which is made now if it is not kept.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub async fn form(&self, encoding: Encoding) -> Result<&Bytes, ApiError> {
-        match self.cell(encoding) {
-            None => Ok(&self.identity),
-            Some(cell) => cell.get_or_try_init(|| self.compress(encoding)).await,
-        }
-    }
-
-    fn cell(&self, encoding: Encoding) -> Option<&OnceCell<Bytes>> {
-        let [zstd, brotli, gzip] = &self.compressed;
-        match encoding {
-            Encoding::Zstd => Some(zstd),
-            Encoding::Brotli => Some(brotli),
-            Encoding::Gzip => Some(gzip),
-            Encoding::Identity => None,
-        }
-    }
-
-    async fn compress(&self, encoding: Encoding) -> Result<Bytes, ApiError> {
-        let json = self.identity.clone();
-        let compressed = if json.len() > LARGE {
-            off_path(move || compressed(&json, encoding)).await?
-        } else {
-            compressed(&json, encoding)
-        };
-        compressed.map(Bytes::from).map_err(|error| ApiError::Internal(format!("{}: {error}", encoding.name())))
+    /// When it cannot be made, or when all that is sent to clients takes too much memory already.
+    pub async fn form(&self, encoding: Encoding) -> Result<Bytes, ApiError> {
+        self.forms.get(encoding).await
     }
 }
 
@@ -115,25 +91,7 @@ fn etag(tag: &str, encoding: Encoding) -> HeaderValue {
     HeaderValue::try_from(quoted).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-/// Levels at which the time to compress once is well spent on what is sent many times.
-fn compressed(json: &[u8], encoding: Encoding) -> io::Result<Vec<u8>> {
-    match encoding {
-        Encoding::Zstd => zstd::encode_all(json, 3),
-        Encoding::Brotli => {
-            let mut writer = brotli::CompressorWriter::new(Vec::new(), 64 << 10, 4, 22);
-            writer.write_all(json)?;
-            Ok(writer.into_inner())
-        }
-        Encoding::Gzip => {
-            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(5));
-            writer.write_all(json)?;
-            writer.finish()
-        }
-        Encoding::Identity => Ok(json.to_vec()),
-    }
-}
-
-/// A grant and its hash: it may name thousands of objects, and is looked for with each shard.
+/// A grant and its hash: it may name thousands of objects.
 #[derive(Clone)]
 struct Hashed {
     grant: Arc<Grant>,
@@ -144,6 +102,13 @@ impl Hashed {
     fn new(grant: Arc<Grant>) -> Self {
         static HASHING: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
         Self { hash: HASHING.hash_one(&grant), grant }
+    }
+
+    /// What stands for a grant among views of the snapshot that it was made for: however one comes to see everything,
+    /// it is the same.
+    fn standing_for(grant: Arc<Grant>) -> Self {
+        static EVERYTHING: LazyLock<Hashed> = LazyLock::new(|| Hashed::new(Arc::new(Grant::everything())));
+        if grant.is_everything() { EVERYTHING.clone() } else { Self::new(grant) }
     }
 }
 
@@ -175,19 +140,37 @@ impl Latest {
     }
 }
 
-/// A body, or why there is none.
-type Rendered = Result<Arc<Body>, ApiError>;
+/// A text that was made of a view, and the body with its content.
+#[derive(Clone)]
+struct Made {
+    text: Text,
+    /// May be made of an earlier text: what differs is where shards begin, or which of them are known by another name.
+    body: Arc<Body>,
+}
+
+/// The views of one grant and selection: the newest, with the revision that it was made from.
+#[derive(Default)]
+struct Views {
+    newest: Mutex<Option<(u64, Made)>>,
+    /// Held while one is made: whoever asks for the same waits for it.
+    making: tokio::sync::Mutex<()>,
+}
+
+impl Views {
+    fn newest(&self) -> Option<(u64, Made)> {
+        locked(&self.newest).clone()
+    }
+}
 
 /// The bodies of views, kept while they are asked for.
 #[derive(Clone)]
 pub struct Bodies {
-    fragments: moka::sync::Cache<(ShardId, Hashed), Arc<Fragment>>,
-    /// The newest body for each grant and selection, with the revision that it was made from.
-    views: moka::future::Cache<(Hashed, Selection), (u64, Rendered), DefaultHashBuilder>,
+    views: Arc<Kept<(Hashed, Selection), Arc<Views>>>,
+    forms: Forms,
     /// The view that was made last. Mostly there is one who polls, and who finds it here needs no cache.
     latest: Arc<ArcSwapOption<Latest>>,
     /// Bodies by tag.
-    by_tag: Arc<Mutex<Held<String, Body>>>,
+    by_tag: Arc<Mutex<Held<Arc<str>, Body>>>,
     queues: Arc<Mutex<Held<Hashed, Queue>>>,
 }
 
@@ -242,73 +225,97 @@ struct Turn {
 
 impl Default for Bodies {
     fn default() -> Self {
-        let weight = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-        let fragments = moka::sync::Cache::builder()
-            .max_capacity(MAX_FRAGMENTS)
-            .time_to_idle(MAX_IDLE)
-            .weigher(move |_, it: &Arc<Fragment>| weight(ENTRY + it.bytes()))
-            .build();
-        let views = moka::future::Cache::builder()
-            .max_capacity(MAX_BODIES)
-            .time_to_idle(MAX_IDLE)
-            .weigher(move |(_, selection): &(_, Selection), (_, it): &(u64, Rendered)| {
-                // A body has room for its compressed forms, and a selection is held in pieces.
-                let body = it.as_ref().map_or(0, |it| 2 * it.identity.len());
-                weight(ENTRY + 8 * selection.written_len() + body)
-            })
-            .build_with_hasher(DefaultHashBuilder::default());
-        Self { fragments, views, latest: Arc::default(), by_tag: Arc::default(), queues: Arc::default() }
+        Self::new(VIEW_MEMORY)
     }
 }
 
 impl Bodies {
+    /// Bodies that take so many bytes of memory, about, all together.
+    pub fn new(bytes: usize) -> Self {
+        let texts = bytes / TEXTS;
+        let views = Arc::new(Kept::new(texts, MAX_IDLE));
+        let forms = Forms::new(bytes - texts);
+        Self { views, forms, latest: Arc::default(), by_tag: Arc::default(), queues: Arc::default() }
+    }
+
     /// The body of a view of a snapshot. Those who ask for the same at the same time wait for one rendering.
+    ///
+    /// The grant is one that was made for this snapshot: what it allows, it allows of no other.
     ///
     /// # Errors
     /// When it cannot be rendered.
-    pub async fn get(&self, snapshot: &Arc<Snapshot>, grant: Arc<Grant>, selection: Selection) -> Rendered {
+    pub async fn get(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        grant: Arc<Grant>,
+        selection: Selection,
+    ) -> Result<Arc<Body>, ApiError> {
         let revision = snapshot.revision();
         if let Some(latest) = &*self.latest.load()
             && latest.is(revision, &grant, &selection)
         {
             return Ok(latest.body.clone());
         }
-        let key = (Hashed::new(grant), selection);
-        // What a grant allows, it allows of the snapshot that it was made for, and of no other.
-        match self.views.get(&key).await {
-            Some((made_from, Ok(body))) if made_from == revision => return Ok(body),
-            Some((made_from, _)) if made_from > revision => return self.render(snapshot.clone(), key).await,
-            _ => (),
-        }
-        let rendered = async {
-            let rendered = self.render(snapshot.clone(), key.clone()).await;
-            if let Ok(body) = &rendered {
-                let (Hashed { grant, .. }, selection) = key.clone();
-                self.latest.store(Some(Arc::new(Latest { revision, grant, selection, body: body.clone() })));
-            }
-            (revision, rendered)
-        };
-        // A failure is tried again by the next one who asks.
-        let outdated = |(made_from, it): &(u64, Rendered)| *made_from < revision || it.is_err();
-        // Boxed, so that those who find a body need not move about all that it takes to make one.
-        let (made_from, body) =
-            Box::pin(self.views.entry(key.clone()).or_insert_with_if(rendered, outdated)).await.into_value();
-        // Whoever waited for another may be given what that one asked for.
-        if made_from == revision { body } else { self.render(snapshot.clone(), key).await }
+        let asked = (grant.clone(), selection.clone());
+        let body = self.view(snapshot, (Hashed::standing_for(grant), selection)).await?.body;
+        let (grant, selection) = asked;
+        self.latest.store(Some(Arc::new(Latest { revision, grant, selection, body: body.clone() })));
+        Ok(body)
     }
 
-    async fn render(&self, snapshot: Arc<Snapshot>, (grant, selection): (Hashed, Selection)) -> Rendered {
+    async fn view(&self, snapshot: &Arc<Snapshot>, key: (Hashed, Selection)) -> Result<Made, ApiError> {
+        let revision = snapshot.revision();
+        // A selection is held in pieces.
+        let size = ENTRY + 8 * key.1.written_len();
+        let views = self.views.get_or(&key, || (Arc::default(), size));
+        if let Some((made_from, made)) = views.newest()
+            && made_from == revision
+        {
+            return Ok(made);
+        }
+        let making = views.making.lock().await;
+        let earlier = match views.newest() {
+            Some((made_from, made)) if made_from == revision => return Ok(made),
+            Some((made_from, _)) if made_from > revision => {
+                // Who comes late has nothing that others wait for.
+                drop(making);
+                return self.render(snapshot.clone(), key, None).await;
+            }
+            newest => newest.map(|(_, made)| made),
+        };
+        let made = self.render(snapshot.clone(), key.clone(), earlier).await?;
+        *locked(&views.newest) = Some((revision, made.clone()));
+        self.views.put(key, views.clone(), size + made.text.size());
+        Ok(made)
+    }
+
+    async fn render(
+        &self,
+        snapshot: Arc<Snapshot>,
+        (grant, selection): (Hashed, Selection),
+        earlier: Option<Made>,
+    ) -> Result<Made, ApiError> {
         // The whole view is not counted: whoever polls it is not kept waiting by selections.
         let turn = if selection.is_everything() { None } else { Some(self.turn(&grant).await?) };
         let bodies = self.clone();
         off_path(move || {
             let _turn = turn;
-            let view = snapshot.view(&grant.grant, &selection);
-            let body = Body::new(bodies.json(view, &grant)?);
-            Ok(bodies.shared(body))
+            let text = Text::of(snapshot.view(&grant.grant, &selection), earlier.as_ref().map(|it| &it.text))?;
+            let body = bodies.body(&text);
+            Ok(Made { text, body })
         })
         .await?
         .map_err(|error: serde_json::Error| ApiError::Internal(error.to_string()))
+    }
+
+    /// What is kept: views, then forms; of each how many there are and how many bytes they take.
+    pub fn totals(&self) -> [(usize, usize); 2] {
+        [self.views.totals(), self.forms.totals()]
+    }
+
+    /// The body with the content of a text that there already is, or else a new one.
+    fn body(&self, text: &Text) -> Arc<Body> {
+        locked(&self.by_tag).get_or(text.tag().clone(), || Body::new(text.clone(), &self.forms))
     }
 
     /// Waits for the turn to make the body of a selection.
@@ -319,79 +326,10 @@ impl Bodies {
         let turn = turn.map_err(|error| ApiError::Internal(error.to_string()))?;
         Ok(Turn { _place: place, _next: turn, _queue: queue })
     }
-
-    fn json(&self, view: View<'_>, grant: &Hashed) -> serde_json::Result<Vec<u8>> {
-        let fragments = view.parts().map(|part| self.fragment(&part, grant)).collect::<Result<Vec<_>, _>>()?;
-        let mut json = Vec::with_capacity(fragments.iter().map(|it| it.bytes() + 4).sum::<usize>() + 64);
-        for (n, name) in LISTS.iter().enumerate() {
-            json.extend_from_slice(if n == 0 { b"{\"" } else { b",\"" });
-            json.extend_from_slice(name.as_bytes());
-            json.extend_from_slice(b"\":[");
-            let mut filled = fragments.iter().filter_map(|it| it.0.get(n)).filter(|it| !it.is_empty());
-            json.extend(filled.next().into_iter().flatten());
-            for more in filled {
-                json.push(b',');
-                json.extend_from_slice(more);
-            }
-            json.push(b']');
-        }
-        json.push(b'}');
-        Ok(json)
-    }
-
-    fn fragment(&self, part: &Part<'_>, grant: &Hashed) -> serde_json::Result<Arc<Fragment>> {
-        let Some(id) = part.id() else { return Fragment::new(*part).map(Arc::new) };
-        let key = (id, grant.clone());
-        if let Some(fragment) = self.fragments.get(&key) {
-            return Ok(fragment);
-        }
-        let fragment = Arc::new(Fragment::new(*part)?);
-        self.fragments.insert(key, fragment.clone());
-        Ok(fragment)
-    }
-
-    /// The body with this content that there already is, or else this one.
-    fn shared(&self, body: Body) -> Arc<Body> {
-        locked(&self.by_tag).get_or(body.tag.clone(), || body)
-    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The four lists of an answer, in their order in it.
-const LISTS: [&str; 4] = ["eventTypes", "brokers", "subscribables", "sources"];
-
-/// What one shard contributes to each of the [`LISTS`]: items joined by commas.
-#[derive(Debug)]
-struct Fragment([Vec<u8>; 4]);
-
-impl Fragment {
-    fn new(part: Part<'_>) -> serde_json::Result<Self> {
-        Ok(Self([
-            joined(part.event_types().map(dto::EventType::from))?,
-            joined(part.brokers().map(dto::Broker::from))?,
-            joined(part.subscribables().map(dto::Subscribable::from))?,
-            joined(part.sources().map(dto::Source::from))?,
-        ]))
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().map(Vec::len).sum()
-    }
-}
-
-fn joined(items: impl Iterator<Item = impl Serialize>) -> serde_json::Result<Vec<u8>> {
-    let mut json = Vec::new();
-    for item in items {
-        if !json.is_empty() {
-            json.push(b',');
-        }
-        serde_json::to_writer(&mut json, &item)?;
-    }
-    json.shrink_to_fit();
-    Ok(json)
 }
 
 /// Runs work that takes its time away from the threads that answer.

@@ -28,6 +28,8 @@ pub struct Serve {
     pub admin_listen: SocketAddr,
     pub tls: Option<tls::Files>,
     pub max_connections: u32,
+    /// In bytes.
+    pub view_memory: usize,
     pub authenticator: Authenticator,
 }
 
@@ -83,6 +85,7 @@ impl ServeArgs {
             admin_listen,
             tls: self.tls.checked()?,
             max_connections: self.max_connections,
+            view_memory: (self.view_memory as usize).saturating_mul(1 << 20),
             authenticator,
         })
     }

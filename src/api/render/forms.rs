@@ -1,0 +1,267 @@
+//! The forms of bodies: JSON and its compressions, each made once while it is kept, all together within a bound.
+//!
+//! Always true:
+//! - all forms that there are, kept or under way to a client, take no more than [`Forms::new`] was told, and one body if
+//!   that is larger; whoever asks for more waits, and is refused in the end;
+//! - what is kept is at most half of that, so that there always is room for what is not;
+//! - the forms of a body that is gone are not kept.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+
+use super::kept::Kept;
+use super::text::Text;
+use super::{MAX_IDLE, off_path};
+use crate::api::error::ApiError;
+use crate::api::negotiate::Encoding;
+
+/// A text larger than this is written away from the threads that answer.
+const LARGE: usize = 64 << 10;
+/// What a permit stands for, in bytes.
+const UNIT: usize = 1 << 10;
+/// How long to wait for room.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The forms of all bodies.
+#[derive(Clone)]
+pub struct Forms(Arc<Inner>);
+
+struct Inner {
+    /// By the text's number and the encoding.
+    kept: Kept<(u64, Encoding), Bytes>,
+    room: Arc<Semaphore>,
+    units: u32,
+    numbers: AtomicU64,
+}
+
+impl Forms {
+    /// Forms of so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(2);
+        let kept = Kept::new(units as usize * UNIT / 2, MAX_IDLE);
+        let room = Arc::new(Semaphore::new(units as usize));
+        Self(Arc::new(Inner { kept, room, units, numbers: AtomicU64::new(0) }))
+    }
+
+    /// The forms of one more text.
+    pub fn of(&self, text: Text) -> FormsOf {
+        let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
+        FormsOf { all: self.clone(), number, text, making: Default::default() }
+    }
+
+    /// How many forms are kept, and how many bytes they take.
+    pub fn totals(&self) -> (usize, usize) {
+        self.0.kept.totals()
+    }
+
+    /// Waits for room for so many bytes. No one is kept waiting for more than half of all there is.
+    async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+        let units = units(bytes).min(self.0.units / 2);
+        match tokio::time::timeout(PATIENCE, self.0.room.clone().acquire_many_owned(units)).await {
+            Ok(room) => room.map_err(|error| ApiError::Internal(error.to_string())),
+            Err(_) => Err(ApiError::NoRoom),
+        }
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+/// The forms of one text.
+pub struct FormsOf {
+    all: Forms,
+    number: u64,
+    text: Text,
+    /// Held while a form is made: whoever asks for the same waits for it.
+    making: [Mutex<()>; Encoding::ALL.len()],
+}
+
+impl FormsOf {
+    /// A form, which is made now where it is not kept.
+    ///
+    /// # Errors
+    /// When it cannot be made, or when there is no room.
+    pub async fn get(&self, encoding: Encoding) -> Result<Bytes, ApiError> {
+        let key = (self.number, encoding);
+        if let Some(kept) = self.all.0.kept.get(&key) {
+            return Ok(kept);
+        }
+        let _making = self.making(encoding).lock().await;
+        if let Some(kept) = self.all.0.kept.get(&key) {
+            return Ok(kept);
+        }
+        // A form is not larger than the text; what it is smaller by is given back.
+        let mut room = self.all.room(self.text.len()).await?;
+        let text = self.text.clone();
+        let written = if text.len() > LARGE {
+            off_path(move || written(&text, encoding)).await?
+        } else {
+            written(&text, encoding)
+        };
+        let bytes = written.map_err(|error| ApiError::Internal(format!("{}: {error}", encoding.name())))?;
+        let spare = room.num_permits().saturating_sub(units(bytes.len()) as usize);
+        drop(room.split(spare));
+        let form = Bytes::from_owner(Form { bytes, _room: room });
+        self.all.0.kept.put(key, form.clone(), form.len());
+        Ok(form)
+    }
+
+    fn making(&self, encoding: Encoding) -> &Mutex<()> {
+        let [zstd, brotli, gzip, identity] = &self.making;
+        match encoding {
+            Encoding::Zstd => zstd,
+            Encoding::Brotli => brotli,
+            Encoding::Gzip => gzip,
+            Encoding::Identity => identity,
+        }
+    }
+}
+
+impl Drop for FormsOf {
+    fn drop(&mut self) {
+        for encoding in Encoding::ALL {
+            self.all.0.kept.remove(&(self.number, encoding));
+        }
+    }
+}
+
+/// Bytes, and the room that they take for as long as somebody holds them.
+struct Form {
+    bytes: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Form {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Writes a text in an encoding, at a level at which the time to compress once is well spent on what is sent many times.
+/// The text itself is never there as a whole, unless that is what is wanted.
+fn written(text: &Text, encoding: Encoding) -> io::Result<Vec<u8>> {
+    let mut bytes = match encoding {
+        Encoding::Zstd => {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 3)?;
+            encoder.set_pledged_src_size(Some(text.len() as u64))?;
+            text.write(&mut encoder)?;
+            encoder.finish()?
+        }
+        Encoding::Brotli => {
+            let mut encoder = brotli::CompressorWriter::new(Vec::new(), 64 << 10, 4, 22);
+            text.write(&mut encoder)?;
+            encoder.into_inner()
+        }
+        Encoding::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(5));
+            text.write(&mut encoder)?;
+            encoder.finish()?
+        }
+        Encoding::Identity => {
+            let mut json = Vec::with_capacity(text.len());
+            text.write(&mut json)?;
+            json
+        }
+    };
+    // Vectors grow by doubling.
+    bytes.shrink_to_fit();
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::testing::{text, written};
+    use super::*;
+
+    /// A text of a little more than so many KiB that no other is equal to.
+    fn large(kib: usize, name: &str) -> Text {
+        text(&[&[&name.repeat((kib << 10) / name.len())]])
+    }
+
+    fn kept(forms: &Forms) -> usize {
+        forms.0.kept.totals().1
+    }
+
+    #[tokio::test]
+    async fn every_form_says_the_same() {
+        for text in [text(&[]), text(&[&["a", "b"], &["c"]]), large(200, "abc")] {
+            let (json, forms) = (written(&text), Forms::new(1 << 20).of(text));
+            for encoding in Encoding::ALL {
+                let form = forms.get(encoding).await.unwrap();
+                let mut decoded = Vec::new();
+                match encoding {
+                    Encoding::Zstd => decoded = zstd::decode_all(&*form).unwrap(),
+                    Encoding::Brotli => brotli::BrotliDecompress(&mut &*form, &mut decoded).unwrap(),
+                    Encoding::Gzip => {
+                        io::copy(&mut flate2::read::GzDecoder::new(&*form), &mut decoded).map(|_| ()).unwrap()
+                    }
+                    Encoding::Identity => decoded = form.to_vec(),
+                }
+                assert_eq!(String::from_utf8(decoded).unwrap(), json, "{}", encoding.name());
+                assert_eq!(forms.get(encoding).await.unwrap().as_ptr(), form.as_ptr(), "it is made once");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_and_what_is_under_way_are_bounded_together() {
+        let forms = Forms::new(100 << 10);
+        let bodies: Vec<_> = (0..5).map(|n| forms.of(large(30, &n.to_string()))).collect();
+        // Whoever reads slowly holds what is being sent.
+        let mut held = vec![];
+        for body in &bodies[..3] {
+            held.push(body.get(Encoding::Identity).await.unwrap());
+        }
+        assert!(kept(&forms) <= 50 << 10);
+        let refused = bodies[3].get(Encoding::Identity).await;
+        assert_eq!(refused.unwrap_err(), ApiError::NoRoom);
+        assert_eq!(bodies[3].get(Encoding::Zstd).await.unwrap_err(), ApiError::NoRoom, "it might be as large");
+        let waiting = tokio::spawn(async move { bodies[4].get(Encoding::Identity).await.map(|it| it.len()) });
+        tokio::time::sleep(PATIENCE / 2).await;
+        assert!(!waiting.is_finished());
+        held.clear();
+        assert!(waiting.await.unwrap().unwrap() > 30 << 10, "room is given back");
+    }
+
+    #[tokio::test]
+    async fn what_is_larger_than_all_room_is_made_and_not_kept() {
+        let forms = Forms::new(10 << 10);
+        let body = forms.of(large(40, "large"));
+        for _ in 0..2 {
+            assert!(body.get(Encoding::Identity).await.unwrap().len() > 40 << 10);
+        }
+        assert_eq!(kept(&forms), 0);
+        assert_eq!(forms.0.room.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn what_was_used_last_stays() {
+        let forms = Forms::new(100 << 10);
+        let bodies: Vec<_> = (0..6).map(|n| forms.of(large(15, &n.to_string()))).collect();
+        for body in &bodies {
+            body.get(Encoding::Identity).await.unwrap();
+            bodies[0].get(Encoding::Identity).await.unwrap();
+        }
+        let is_kept = |n: usize| forms.0.kept.get(&(bodies[n].number, Encoding::Identity)).is_some();
+        assert_eq!([0, 1, 2, 3, 4, 5].map(is_kept), [true, false, false, false, true, true]);
+    }
+
+    #[tokio::test]
+    async fn forms_go_with_their_body_and_with_the_last_who_reads_them() {
+        let forms = Forms::new(100 << 10);
+        let body = forms.of(large(20, "gone"));
+        let form = body.get(Encoding::Identity).await.unwrap();
+        body.get(Encoding::Gzip).await.unwrap();
+        drop(body);
+        assert_eq!(kept(&forms), 0);
+        assert!(forms.0.room.available_permits() < 80);
+        drop(form);
+        assert_eq!(forms.0.room.available_permits(), 100);
+    }
+}
