@@ -25,6 +25,34 @@ use crate::origins::kubernetes::examine::Account;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    pub logs: LogArgs,
+}
+
+/// Which events exist, who sends them, who consumes them: the event mesh of the cluster that kubectl talks to.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-eventmesh",
+    bin_name = "kubectl eventmesh",
+    version,
+    propagate_version = true,
+    max_term_width = 110
+)]
+pub struct Plugin {
+    #[command(subcommand)]
+    tool: Tool,
+    #[command(flatten)]
+    logs: LogArgs,
+}
+
+impl From<Plugin> for Cli {
+    fn from(Plugin { tool, logs }: Plugin) -> Self {
+        Self { command: Command::Tool(tool), logs }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct LogArgs {
     /// What to log, as `level` or `target=level,…`
     #[arg(long, global = true, env = "EVENTMESH_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
@@ -45,18 +73,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Serve the event mesh over HTTP
     Serve(ServeArgs),
-    /// Say what is wrong with the mesh in a folder of manifests
-    #[command(after_help = "Exit code: 0 when nothing is found, 1 when something is, 2 when the check cannot run.")]
-    Check(CheckArgs),
-    /// Print the event mesh of a folder of manifests
-    Export(ExportArgs),
-    /// Say whether a cluster can be read: what is there to read, and which rights are missing
-    #[command(
-        after_help = "Exit code: 0 when nothing is missing, 1 when something is or the cluster cannot be asked, 2 \
-                            when no cluster is configured.\n\nIn the format `text`, all that is said is a comment, so that \
-                            the whole output can be piped to `kubectl apply -f -`."
-    )]
-    Doctor(DoctorArgs),
+    #[command(flatten)]
+    Tool(Tool),
     /// Print the API document (OpenAPI 3.1)
     Openapi,
     /// Say what `serve` is configured with
@@ -69,6 +87,28 @@ pub enum Command {
     },
     /// Print the manual page (roff)
     Man,
+}
+
+/// What there is for whoever looks at a mesh, as a plugin of kubectl too.
+#[derive(Debug, Subcommand)]
+pub enum Tool {
+    /// Say what is wrong with the mesh in a folder of manifests
+    #[command(after_help = "Exit code: 0 when nothing is found, 1 when something is, 2 when the check cannot run.")]
+    Check(CheckArgs),
+    /// Print the event mesh of a cluster, or of folders of manifests
+    #[command(
+        after_help = "Without --manifests, the cluster is read that kubectl talks to, with your rights there.\n\nExit code: \
+                      0 when the mesh was printed, whole but for what --allow-missing has told, 1 when it was not, 2 when \
+                      the arguments cannot work or no cluster is configured."
+    )]
+    Export(ExportArgs),
+    /// Say whether a cluster can be read: what is there to read, and which rights are missing
+    #[command(
+        after_help = "Exit code: 0 when nothing is missing, 1 when something is or the cluster cannot be asked, 2 \
+                            when no cluster is configured.\n\nIn the format `text`, all that is said is a comment, so that \
+                            the whole output can be piped to `kubectl apply -f -`."
+    )]
+    Doctor(DoctorArgs),
 }
 
 impl Command {
@@ -238,14 +278,25 @@ pub enum FailOn {
 pub struct ExportArgs {
     #[command(flatten)]
     manifests: ManifestArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Read nothing of the cluster but this namespace, as if there were no others; may be repeated
+    #[arg(long, value_name = "NAME")]
+    within: Vec<String>,
+    /// Print the mesh of the cluster without what may not be read, and tell what that is
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// How long reading the cluster may take [default: 2m]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
     /// What to print
     #[arg(long, default_value = "mesh")]
     pub format: ExportFormat,
-    /// Only items with these labels
+    /// Print only items with these labels
     #[arg(long, value_name = "SELECTOR", default_value = "")]
     label_selector: String,
-    /// Only items of this namespace; may be repeated
-    #[arg(long, value_name = "NAME")]
+    /// Print only items of this namespace; may be repeated
+    #[arg(long, short, value_name = "NAME")]
     namespace: Vec<String>,
     /// The owner of the entities in the format `backstage`
     #[arg(long, value_name = "REF", default_value = "unknown", value_parser = NonEmptyStringValueParser::new())]

@@ -4,17 +4,19 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser as _};
 
 use super::file::{AUTHENTICATION, Entry, File, Said};
-use super::{Cli, ConfigError};
+use super::{Cli, ConfigError, Plugin};
 
 const SERVE: &str = "serve";
 const CONFIG: &str = "config";
+/// What the program is called as a plugin of kubectl.
+const PLUGIN: &str = "kubectl-eventmesh";
 
 /// Why there is nothing to run.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,9 @@ pub enum Source {
 /// When something in them cannot work, or help is asked for.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> {
     let arguments: Vec<_> = arguments.into_iter().collect();
+    if is_plugin(&arguments) {
+        return Ok(Plugin::try_parse_from(&arguments)?.into());
+    }
     let command = Cli::command();
     let matches = command.clone().try_get_matches_from(&arguments)?;
     let file = file_of(&matches).map(|it| File::read(&it)).transpose()?;
@@ -66,6 +71,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refus
         args.authentication = file.and_then(|it| it.authentication);
     }
     Ok(cli)
+}
+
+/// Whether kubectl has called, or somebody by the name that it calls: `kubectl eventmesh` is a program of this name.
+fn is_plugin(arguments: &[OsString]) -> bool {
+    arguments.first().is_some_and(|it| Path::new(it).file_stem().is_some_and(|it| it == PLUGIN))
 }
 
 /// The arguments that a configuration is made of: those of `serve`, and those of all commands.
