@@ -131,6 +131,39 @@ const REFUSED: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
+fn as_a_plugin_of_kubectl_it_is_one() {
+    let folder = TempDir::new().unwrap();
+    let name = folder.path().join("kubectl-eventmesh");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_eventmesh-catalog"), &name).unwrap();
+    let plugin = |arguments: &[&str]| {
+        let output = std::process::Command::new(&name).args(arguments).env_clear().output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, told) = plugin(&["--help"]);
+    assert!(code == Some(0) && told.contains("Usage: kubectl eventmesh [OPTIONS] <COMMAND>\n"), "{told}");
+    let commands = told.split("Commands:\n").nth(1).and_then(|it| it.split("\n\n").next()).unwrap_or_default();
+    let commands: Vec<_> = commands.lines().filter_map(|it| it.split_whitespace().next()).collect();
+    assert_eq!(commands, ["check", "export", "doctor", "help"]);
+    let (_, told) = plugin(&["export", "--help"]);
+    for what in ["Usage: kubectl eventmesh export [OPTIONS]\n", "--context", "--kubeconfig", "-n, --namespace"] {
+        assert!(told.contains(what), "{what}: {told}");
+    }
+    let nothing = folder.path().to_str().unwrap();
+    for (arguments, what, remedy) in [
+        (&["serve"][..], "unrecognized subcommand 'serve'", "Usage: kubectl eventmesh"),
+        (&["export"], "no cluster is configured", "Give --kubeconfig FILE or --context NAME"),
+        (&["export", "--context", "none"], "the kubeconfig cannot be used", "Give --kubeconfig FILE"),
+        (&["export", "--manifests", nothing, "--context", "a"], "--manifests and --context", "Leave one of them out"),
+        (&["export", "--manifests", nothing, "--within", "a"], "--within says how a cluster is read", "Leave one"),
+        (&["export", "--within", "A"], "--within: `A` is not the name of a namespace", "Use lower case letters"),
+    ] {
+        let (code, told) = plugin(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(what) && told.contains(remedy), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
 fn what_cannot_work_is_told_with_its_place_and_its_remedy() {
     assert!(REFUSED.len() >= 60);
     let folder = TempDir::new().unwrap();
