@@ -348,17 +348,17 @@ impl ConfigError {
         Self { what: what.to_string(), remedy: remedy.to_string() }
     }
 
-    /// With the places of the keys that it names, where a file says them.
+    /// With the places of the keys that it names, where a file or the environment says them.
     #[must_use]
     pub fn located(mut self, settings: &[Setting]) -> Self {
         let words: Vec<_> = self.what.split([' ', ':', ',']).collect();
         let places: Vec<_> = settings
             .iter()
-            .filter_map(|setting| match &setting.source {
-                Source::File(path, line) if words.contains(&&*format!("--{}", setting.key)) => {
-                    Some(format!("{} is at {}:{line}", setting.key, path.display()))
-                }
-                _ => None,
+            .filter(|setting| words.contains(&&*format!("--{}", setting.key)))
+            .filter_map(|Setting { key, source, .. }| match source {
+                Source::File(path, line) => Some(format!("{key} is at {}:{line}", path.display())),
+                Source::Environment(variable) => Some(format!("{key} is what {variable} says")),
+                Source::Flag | Source::Default => None,
             })
             .collect();
         if !places.is_empty() {

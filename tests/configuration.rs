@@ -130,6 +130,35 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("authentication: {jwt: []}\nauthentication-config: x", "authentication-config is at FILE:2", ""),
 ];
 
+/// Each variable with a value, what is told of it, and what to do.
+const REFUSED_VARIABLES: &[(&str, &str, &str, &str)] = &[
+    ("CONFIG", "", "EVENTMESH_CONFIG: it is empty", "unset the variable"),
+    ("MANIFESTS", "", "EVENTMESH_MANIFESTS: it is empty", "unset the variable"),
+    ("MAX_CONNECTIONS", "", "EVENTMESH_MAX_CONNECTIONS: cannot parse integer from empty string", "unset the variable"),
+    ("MAX_CONNECTIONS", "0", "EVENTMESH_MAX_CONNECTIONS: 0 is not in 1..", "Mend that"),
+    ("STRICT_AUDIENCE", "", "EVENTMESH_STRICT_AUDIENCE: ", "unset the variable"),
+    ("LOG_FORMAT", "xml", "EVENTMESH_LOG_FORMAT: it is none of text, json", "Mend that"),
+    ("MAX_STALENESS", "soon", "EVENTMESH_MAX_STALENESS: ", "such as `1h` or `90s`"),
+    ("AUDIENCE", "", "EVENTMESH_AUDIENCE: it is empty", "unset the variable"),
+    ("LISTEN", "", "listen is what EVENTMESH_LISTEN says", "Give an address and a port"),
+    ("TLS_KEY", "x", "tls-key is what EVENTMESH_TLS_KEY says", "Give both"),
+];
+
+#[test]
+fn what_the_environment_says_is_told_by_the_name_of_the_variable() {
+    for (variable, value, what, remedy) in REFUSED_VARIABLES {
+        let mut check = command(&["config", "check"]);
+        let output = check.env(format!("EVENTMESH_{variable}"), value).output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{variable}: {told}");
+        assert!(told.contains(what) && told.contains(remedy), "{variable}: {told}");
+    }
+    // A flag that counts for more is told as a flag.
+    let mut check = command(&["config", "check", "--max-connections=many"]);
+    let told = text(&check.env("EVENTMESH_MAX_CONNECTIONS", "").output().unwrap().stderr);
+    assert!(told.contains("invalid value 'many' for '--max-connections"), "{told}");
+}
+
 #[test]
 fn as_a_plugin_of_kubectl_it_is_one() {
     let folder = TempDir::new().unwrap();
