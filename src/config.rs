@@ -6,6 +6,7 @@ mod layers;
 pub mod reference;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -143,7 +144,7 @@ pub enum ConfigCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(mut_args(switches))]
+#[command(mut_args(adapted))]
 pub struct ManifestArgs {
     /// Folders or files with Kubernetes manifests (.yaml, .yml, .json); may be repeated
     #[arg(long, env = "EVENTMESH_MANIFESTS", num_args = 1.., value_name = "DIR")]
@@ -188,7 +189,7 @@ pub struct TlsArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(mut_args(switches))]
+#[command(mut_args(adapted))]
 pub struct ServeArgs {
     /// A file of YAML that says what flags say, by their names; the environment and flags count for more
     #[arg(long, env = "EVENTMESH_CONFIG", value_name = "FILE")]
@@ -228,14 +229,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     tls: TlsArgs,
     /// How many connections there may be at once, to each of the two addresses; more wait until one ends
-    #[arg(
-        long,
-        env = "EVENTMESH_MAX_CONNECTIONS",
-        default_value_t = 1024,
-        value_name = "COUNT",
-        value_parser = clap::value_parser!(u32).range(1..)
-    )]
-    max_connections: u32,
+    #[arg(long, env = "EVENTMESH_MAX_CONNECTIONS", default_value_t = 1024, value_name = "COUNT")]
+    max_connections: u64,
     /// A file of tokens: one `name:sha256-hex-of-token[:namespace,…]` per line
     #[arg(long, env = "EVENTMESH_TOKENS_FILE", value_name = "FILE")]
     tokens_file: Option<PathBuf>,
@@ -368,6 +363,24 @@ impl ConfigError {
     }
 }
 
+/// What numbers may be, by their keys: flags and keys of files are held to it, and the schema says it.
+const RANGES: [(&str, RangeInclusive<u64>); 2] =
+    [("max-connections", 1..=u32::MAX as u64), ("max-manifest-bytes", 1..=1 << 40)];
+
+/// What a number may be.
+fn range_of(arg: &Arg) -> Option<RangeInclusive<u64>> {
+    let key = arg.get_long()?;
+    RANGES.iter().find(|(of, _)| *of == key).map(|(_, range)| range.clone())
+}
+
+/// Holds arguments to what all of their kind are held to.
+fn adapted(arg: Arg) -> Arg {
+    match range_of(&arg) {
+        Some(range) => arg.value_parser(clap::value_parser!(u64).range(range)),
+        None => switches(arg),
+    }
+}
+
 /// Lets flags also be turned off, as `--flag=false`, where something that counts for less has turned them on.
 fn switches(arg: Arg) -> Arg {
     if !matches!(arg.get_action(), ArgAction::SetTrue) {
@@ -406,5 +419,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+        <Plugin as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn every_number_has_a_range() {
+        let command = <Cli as clap::CommandFactory>::command();
+        let numbers = layers::arguments(&command).filter(|it| Form::of(it) == Form::Number);
+        let keys: Vec<_> = numbers.map(|it| (it.get_long().unwrap(), range_of(it).is_some())).collect();
+        assert_eq!(keys.len(), RANGES.len());
+        assert!(keys.iter().all(|(_, has_range)| *has_range), "{keys:?}");
     }
 }

@@ -160,6 +160,25 @@ fn what_the_environment_says_is_told_by_the_name_of_the_variable() {
 }
 
 #[test]
+fn the_schema_has_the_range_of_every_number() {
+    let folder = TempDir::new().unwrap();
+    let schema = reference::schema();
+    let numbers = schema["properties"].as_object().unwrap().iter().filter(|(_, it)| it["type"] == "integer");
+    let mut count = 0;
+    for (key, property) in numbers {
+        let [least, most] = ["minimum", "maximum"].map(|it| property[it].as_u64().unwrap());
+        for (value, is_fine) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {
+            let output = said("check", &written(&folder, &format!("{key}: {value}\n")), &[]);
+            let told = text(&output.stderr);
+            assert_eq!(output.status.success(), is_fine, "{key}: {value}: {told}");
+            assert!(is_fine || told.contains(&format!("{key}: {value} is not in ")), "{told}");
+        }
+        count += 1;
+    }
+    assert_eq!(count, 2);
+}
+
+#[test]
 fn as_a_plugin_of_kubectl_it_is_one() {
     let folder = TempDir::new().unwrap();
     let name = folder.path().join("kubectl-eventmesh");

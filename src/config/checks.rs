@@ -81,7 +81,8 @@ impl ServeArgs {
             listen,
             admin_listen,
             tls: self.tls.checked()?,
-            max_connections: self.max_connections,
+            // Its range is that.
+            max_connections: u32::try_from(self.max_connections).unwrap_or(u32::MAX),
             authenticator,
         })
     }
