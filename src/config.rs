@@ -16,6 +16,7 @@ use clap_complete::Shell;
 
 pub use self::checks::{Authenticator, Origin, Serve};
 use self::file::Issuers;
+pub use self::file::is_open_to_all;
 pub use self::layers::{Form, Refusal, Setting, Source, parse};
 use crate::mesh::object::is_namespace_name;
 use crate::origins::kubernetes::examine::Account;

@@ -128,6 +128,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("tls-cert: FOLDER/c\ntls-key: FOLDER/k", "FOLDER/", ""),
     ("tokens-file: FOLDER/none\nmanifests: FOLDER", "FOLDER/none", "Mend the file"),
     ("authentication: {jwt: []}\nauthentication-config: x", "authentication-config is at FILE:2", ""),
+    // What everybody may write; `FOLDER/open` is such a file.
+    ("authentication-config: FOLDER/open", "--authentication-config FOLDER/open: everybody may write it", "`chmod o-w"),
+    ("tls-cert: FOLDER/open\ntls-key: FOLDER/open", "--tls-cert FOLDER/open: everybody may write it", "`chmod o-w"),
+    ("tls-cert: FOLDER/closed\ntls-key: FOLDER/open", "--tls-key FOLDER/open: everybody may write it", "`chmod o-w"),
+    ("tokens-file: FOLDER/open", "tokens file FOLDER/open has mode 666", "`chmod o="),
 ];
 
 /// Each variable with a value, what is told of it, and what to do.
@@ -215,6 +220,10 @@ fn as_a_plugin_of_kubectl_it_is_one() {
 fn what_cannot_work_is_told_with_its_place_and_its_remedy() {
     assert!(REFUSED.len() >= 60);
     let folder = TempDir::new().unwrap();
+    for (name, mode) in [("open", 0o666), ("closed", 0o600)] {
+        fs::write(folder.path().join(name), "").unwrap();
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
     let named = |text: &str| text.replace("FOLDER", folder.path().to_str().unwrap());
     for (yaml, what, remedy) in REFUSED {
         let file = written(&folder, &named(yaml));

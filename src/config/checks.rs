@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::file::is_open_to_all;
 use super::{CheckArgs, ClusterArgs, ConfigError, DoctorArgs, ExportArgs, ManifestArgs, ServeArgs, TlsArgs};
 use crate::access::jwt::{Configured, parse_configuration, read_configuration};
 use crate::access::tokens::Settings;
@@ -178,9 +179,7 @@ impl ServeArgs {
                 "--authentication-config is given beside the key `authentication` of the configuration file.",
                 "Leave one of them out.",
             )),
-            (Some(path), None) => read_configuration(path).map_err(|error| {
-                ConfigError::new(format!("--authentication-config: {error}."), "Mend the file, then start again.")
-            }),
+            (Some(path), None) => read_issuers(path),
             (None, Some(issuers)) => parse_configuration(&issuers.text).map_err(|error| {
                 // Places in it are those of a text that nobody wrote.
                 let (error, _) = error.rsplit_once(" at line ").unwrap_or((&error, ""));
@@ -198,6 +197,19 @@ impl ServeArgs {
         };
         Ok(Authenticator::Cluster { settings, issuers })
     }
+}
+
+/// Whoever can write it decides who is let in.
+fn read_issuers(path: &Path) -> Result<Vec<Configured>, ConfigError> {
+    if std::fs::metadata(path).is_ok_and(|it| is_open_to_all(&it)) {
+        return Err(ConfigError::new(
+            format!("--authentication-config {}: everybody may write it.", path.display()),
+            format!("Let only its owner write it: `chmod o-w {}`.", path.display()),
+        ));
+    }
+    read_configuration(path).map_err(|error| {
+        ConfigError::new(format!("--authentication-config: {error}."), "Mend the file, then start again.")
+    })
 }
 
 impl CheckArgs {
