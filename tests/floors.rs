@@ -60,7 +60,7 @@ const PLAN: &[Floor] = &[
     Floor {
         part: "origins/kubernetes/once",
         parts: &["mesh", "origins::kubernetes", "kubernetes"],
-        crates: &["futures_util", "serde_json", "tokio", "tracing"],
+        crates: &["futures_util", "serde_json", "thiserror", "tokio", "tracing"],
     },
     Floor {
         part: "origins/kubernetes/reflect",

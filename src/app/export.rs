@@ -78,7 +78,7 @@ async fn of_cluster(
 
 /// What may not be read, and what whoever has few rights can do.
 fn refusal(missing: &[&Missing], limits: &Limits) -> String {
-    let lines: String = missing.iter().map(|it| format!("\n  {it}")).collect();
+    let lines = missing.iter().map(|it| format!("\n  {it}")).collect::<Vec<_>>().concat();
     let within = if limits.namespaces.is_empty() {
         " --within NAMESPACE reads only a namespace where you have the rights, as if there were no others."
     } else {

@@ -182,12 +182,12 @@ impl Reader<'_> {
         reading: &mut Reading,
     ) -> Result<Vec<(GroupKind, Vec<Arc<Resource>>)>, ReadError> {
         let scopes = wanted.into_iter().flat_map(|(of, wanted)| {
-            let names = if wanted.defined { None } else { Some(named.of_kind(&of)) };
+            let subscribers = (!wanted.defined).then(|| named.of_kind(&of));
             let scopes = wanted.scope.map(|it| self.scopes(&it)).unwrap_or_default();
-            scopes.into_iter().map(move |scope| (scope, names.clone()))
+            scopes.into_iter().map(move |scope| (scope, subscribers.clone()))
         });
-        let objects = async |(scope, names): (Scope, Option<BTreeSet<Key>>)| {
-            let (objects, missing) = self.objects(&scope, names.as_ref()).await?;
+        let objects = async |(scope, subscribers): (Scope, Option<BTreeSet<Key>>)| {
+            let (objects, missing) = self.objects(&scope, subscribers.as_ref()).await?;
             Ok((scope, objects, missing))
         };
         let answers: Vec<_> = stream::iter(scopes.map(objects)).buffered(AT_A_TIME).try_collect().await?;
