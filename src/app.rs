@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,7 +27,7 @@ use crate::access::{self, Access, Token, random_key, random_token};
 use crate::api::edge::Edge;
 use crate::api::render::Bodies;
 use crate::api::{self, Api};
-use crate::config::{self, Authenticator, Cli, Command, ConfigError, Serve};
+use crate::config::{self, Authenticator, Cli, Command, ConfigError, Serve, Tool};
 use crate::index::{self, Closed, Feed, Index};
 use crate::kubernetes::server::{Connection, Server as ApiServer};
 use crate::origins::kubernetes;
@@ -36,6 +37,8 @@ use crate::telemetry::admin::{self, Admin};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 
+/// What to give where no cluster is configured, and folders would do.
+const ANY_ORIGIN: &str = "Give --kubeconfig FILE or --context NAME, run in a cluster, or give --manifests DIR.";
 /// How long what is left may take once all answers are given.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
@@ -53,22 +56,19 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
-    logs::start(&cli.log, cli.log_format)?;
+    logs::start(&cli.logs.log, cli.logs.log_format)?;
     match cli.command {
         Command::Serve(args) => {
             let config = args.checked()?;
-            let runtime = tokio::runtime::Runtime::new().context("The runtime cannot start")?;
+            let runtime = runtime()?;
             let served = runtime.block_on(serve(config));
             // A file system that hangs must not keep the process.
             runtime.shutdown_timeout(MAX_WAIT);
             served.map(|()| ExitCode::SUCCESS)
         }
-        Command::Check(args) => check::run(&args),
-        Command::Doctor(args) => {
-            let runtime = tokio::runtime::Runtime::new().context("The runtime cannot start")?;
-            runtime.block_on(doctor::run(&args))
-        }
-        Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Tool(Tool::Check(args)) => check::run(&args),
+        Command::Tool(Tool::Doctor(args)) => runtime()?.block_on(doctor::run(&args)),
+        Command::Tool(Tool::Export(args)) => runtime()?.block_on(export::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Openapi => {
             let document = api::openapi::document().to_pretty_json().context("The document cannot be written")?;
             print(&format!("{document}\n"))?;
@@ -88,6 +88,10 @@ fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Config(command) => configuration::run(command).map(|()| ExitCode::SUCCESS),
     }
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    Runtime::new().context("The runtime cannot start")
 }
 
 /// 2 for a configuration that cannot work, 1 for everything else.
@@ -199,8 +203,7 @@ impl Origin {
         match config {
             config::Origin::Manifests(options) => Ok(Self::Manifests(Box::new(Manifests::new(options)))),
             config::Origin::Cluster { connection, converter } => {
-                let remedy = "Give --kubeconfig FILE or --context NAME, run in a cluster, or give --manifests DIR.";
-                let server = connected(&connection, remedy).await?;
+                let server = connected(&connection, ANY_ORIGIN).await?;
                 info!(server = %server.url(), "Reading the cluster at {}", server.url());
                 Ok(Self::Cluster(Box::new(server), converter))
             }

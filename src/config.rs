@@ -6,6 +6,7 @@ mod layers;
 pub mod reference;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use clap_complete::Shell;
 
 pub use self::checks::{Authenticator, Origin, Serve};
 use self::file::Issuers;
+pub use self::file::is_open_to_all;
 pub use self::layers::{Form, Refusal, Setting, Source, parse};
 use crate::mesh::object::is_namespace_name;
 use crate::origins::kubernetes::examine::Account;
@@ -25,6 +27,34 @@ use crate::origins::kubernetes::examine::Account;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    pub logs: LogArgs,
+}
+
+/// Which events exist, who sends them, who consumes them: the event mesh of the cluster that kubectl talks to.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-eventmesh",
+    bin_name = "kubectl eventmesh",
+    version,
+    propagate_version = true,
+    max_term_width = 110
+)]
+pub struct Plugin {
+    #[command(subcommand)]
+    tool: Tool,
+    #[command(flatten)]
+    logs: LogArgs,
+}
+
+impl From<Plugin> for Cli {
+    fn from(Plugin { tool, logs }: Plugin) -> Self {
+        Self { command: Command::Tool(tool), logs }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct LogArgs {
     /// What to log, as `level` or `target=level,…`
     #[arg(long, global = true, env = "EVENTMESH_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
@@ -45,18 +75,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Serve the event mesh over HTTP
     Serve(ServeArgs),
-    /// Say what is wrong with the mesh in a folder of manifests
-    #[command(after_help = "Exit code: 0 when nothing is found, 1 when something is, 2 when the check cannot run.")]
-    Check(CheckArgs),
-    /// Print the event mesh of a folder of manifests
-    Export(ExportArgs),
-    /// Say whether a cluster can be read: what is there to read, and which rights are missing
-    #[command(
-        after_help = "Exit code: 0 when nothing is missing, 1 when something is or the cluster cannot be asked, 2 \
-                            when no cluster is configured.\n\nIn the format `text`, all that is said is a comment, so that \
-                            the whole output can be piped to `kubectl apply -f -`."
-    )]
-    Doctor(DoctorArgs),
+    #[command(flatten)]
+    Tool(Tool),
     /// Print the API document (OpenAPI 3.1)
     Openapi,
     /// Say what `serve` is configured with
@@ -69,6 +89,28 @@ pub enum Command {
     },
     /// Print the manual page (roff)
     Man,
+}
+
+/// What there is for whoever looks at a mesh, as a plugin of kubectl too.
+#[derive(Debug, Subcommand)]
+pub enum Tool {
+    /// Say what is wrong with the mesh in a folder of manifests
+    #[command(after_help = "Exit code: 0 when nothing is found, 1 when something is, 2 when the check cannot run.")]
+    Check(CheckArgs),
+    /// Print the event mesh of a cluster, or of folders of manifests
+    #[command(
+        after_help = "Without --manifests, the cluster is read that kubectl talks to, with your rights there.\n\nExit code: \
+                      0 when the mesh was printed, whole but for what --allow-missing has told, 1 when it was not, 2 when \
+                      the arguments cannot work or no cluster is configured."
+    )]
+    Export(ExportArgs),
+    /// Say whether a cluster can be read: what is there to read, and which rights are missing
+    #[command(
+        after_help = "Exit code: 0 when nothing is missing, 1 when something is or the cluster cannot be asked, 2 \
+                            when no cluster is configured.\n\nIn the format `text`, all that is said is a comment, so that \
+                            the whole output can be piped to `kubectl apply -f -`."
+    )]
+    Doctor(DoctorArgs),
 }
 
 impl Command {
@@ -103,7 +145,7 @@ pub enum ConfigCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(mut_args(switches))]
+#[command(mut_args(adapted))]
 pub struct ManifestArgs {
     /// Folders or files with Kubernetes manifests (.yaml, .yml, .json); may be repeated
     #[arg(long, env = "EVENTMESH_MANIFESTS", num_args = 1.., value_name = "DIR")]
@@ -148,7 +190,7 @@ pub struct TlsArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(mut_args(switches))]
+#[command(mut_args(adapted))]
 pub struct ServeArgs {
     /// A file of YAML that says what flags say, by their names; the environment and flags count for more
     #[arg(long, env = "EVENTMESH_CONFIG", value_name = "FILE")]
@@ -188,23 +230,11 @@ pub struct ServeArgs {
     #[command(flatten)]
     tls: TlsArgs,
     /// How many connections there may be at once, to each of the two addresses; more wait until one ends
-    #[arg(
-        long,
-        env = "EVENTMESH_MAX_CONNECTIONS",
-        default_value_t = 1024,
-        value_name = "COUNT",
-        value_parser = clap::value_parser!(u32).range(1..)
-    )]
-    max_connections: u32,
+    #[arg(long, env = "EVENTMESH_MAX_CONNECTIONS", default_value_t = 1024, value_name = "COUNT")]
+    max_connections: u64,
     /// How many MiB of memory views may take, those that are kept and those that are being sent; what was used last stays
-    #[arg(
-        long,
-        env = "EVENTMESH_VIEW_MEMORY",
-        default_value_t = 256,
-        value_name = "MIB",
-        value_parser = clap::value_parser!(u32).range(1..)
-    )]
-    view_memory: u32,
+    #[arg(long, env = "EVENTMESH_VIEW_MEMORY", default_value_t = 256, value_name = "MIB")]
+    view_memory: u64,
     /// A file of tokens: one `name:sha256-hex-of-token[:namespace,…]` per line
     #[arg(long, env = "EVENTMESH_TOKENS_FILE", value_name = "FILE")]
     tokens_file: Option<PathBuf>,
@@ -247,14 +277,25 @@ pub enum FailOn {
 pub struct ExportArgs {
     #[command(flatten)]
     manifests: ManifestArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Read nothing of the cluster but this namespace, as if there were no others; may be repeated
+    #[arg(long, value_name = "NAME")]
+    within: Vec<String>,
+    /// Print the mesh of the cluster without what may not be read, and tell what that is
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// How long reading the cluster may take [default: 2m]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
     /// What to print
     #[arg(long, default_value = "mesh")]
     pub format: ExportFormat,
-    /// Only items with these labels
+    /// Print only items with these labels
     #[arg(long, value_name = "SELECTOR", default_value = "")]
     label_selector: String,
-    /// Only items of this namespace; may be repeated
-    #[arg(long, value_name = "NAME")]
+    /// Print only items of this namespace; may be repeated
+    #[arg(long, short, value_name = "NAME")]
     namespace: Vec<String>,
     /// The owner of the entities in the format `backstage`
     #[arg(long, value_name = "REF", default_value = "unknown", value_parser = NonEmptyStringValueParser::new())]
@@ -306,23 +347,41 @@ impl ConfigError {
         Self { what: what.to_string(), remedy: remedy.to_string() }
     }
 
-    /// With the places of the keys that it names, where a file says them.
+    /// With the places of the keys that it names, where a file or the environment says them.
     #[must_use]
     pub fn located(mut self, settings: &[Setting]) -> Self {
         let words: Vec<_> = self.what.split([' ', ':', ',']).collect();
         let places: Vec<_> = settings
             .iter()
-            .filter_map(|setting| match &setting.source {
-                Source::File(path, line) if words.contains(&&*format!("--{}", setting.key)) => {
-                    Some(format!("{} is at {}:{line}", setting.key, path.display()))
-                }
-                _ => None,
+            .filter(|setting| words.contains(&&*format!("--{}", setting.key)))
+            .filter_map(|Setting { key, source, .. }| match source {
+                Source::File(path, line) => Some(format!("{key} is at {}:{line}", path.display())),
+                Source::Environment(variable) => Some(format!("{key} is what {variable} says")),
+                Source::Flag | Source::Default => None,
             })
             .collect();
         if !places.is_empty() {
             self.what = format!("{}\n{}.", self.what, places.join(", "));
         }
         self
+    }
+}
+
+/// What numbers may be, by their keys: flags and keys of files are held to it, and the schema says it.
+const RANGES: [(&str, RangeInclusive<u64>); 3] =
+    [("max-connections", 1..=u32::MAX as u64), ("max-manifest-bytes", 1..=1 << 40), ("view-memory", 1..=1 << 20)];
+
+/// What a number may be.
+fn range_of(arg: &Arg) -> Option<RangeInclusive<u64>> {
+    let key = arg.get_long()?;
+    RANGES.iter().find(|(of, _)| *of == key).map(|(_, range)| range.clone())
+}
+
+/// Holds arguments to what all of their kind are held to.
+fn adapted(arg: Arg) -> Arg {
+    match range_of(&arg) {
+        Some(range) => arg.value_parser(clap::value_parser!(u64).range(range)),
+        None => switches(arg),
     }
 }
 
@@ -364,5 +423,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+        <Plugin as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn every_number_has_a_range() {
+        let command = <Cli as clap::CommandFactory>::command();
+        let numbers = layers::arguments(&command).filter(|it| Form::of(it) == Form::Number);
+        let keys: Vec<_> = numbers.map(|it| (it.get_long().unwrap(), range_of(it).is_some())).collect();
+        assert_eq!(keys.len(), RANGES.len());
+        assert!(keys.iter().all(|(_, has_range)| *has_range), "{keys:?}");
     }
 }

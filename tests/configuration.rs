@@ -128,12 +128,102 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("tls-cert: FOLDER/c\ntls-key: FOLDER/k", "FOLDER/", ""),
     ("tokens-file: FOLDER/none\nmanifests: FOLDER", "FOLDER/none", "Mend the file"),
     ("authentication: {jwt: []}\nauthentication-config: x", "authentication-config is at FILE:2", ""),
+    // What everybody may write; `FOLDER/open` is such a file.
+    ("authentication-config: FOLDER/open", "--authentication-config FOLDER/open: everybody may write it", "`chmod o-w"),
+    ("tls-cert: FOLDER/open\ntls-key: FOLDER/open", "--tls-cert FOLDER/open: everybody may write it", "`chmod o-w"),
+    ("tls-cert: FOLDER/closed\ntls-key: FOLDER/open", "--tls-key FOLDER/open: everybody may write it", "`chmod o-w"),
+    ("tokens-file: FOLDER/open", "tokens file FOLDER/open has mode 666", "`chmod o="),
 ];
+
+/// Each variable with a value, what is told of it, and what to do.
+const REFUSED_VARIABLES: &[(&str, &str, &str, &str)] = &[
+    ("CONFIG", "", "EVENTMESH_CONFIG: it is empty", "unset the variable"),
+    ("MANIFESTS", "", "EVENTMESH_MANIFESTS: it is empty", "unset the variable"),
+    ("MAX_CONNECTIONS", "", "EVENTMESH_MAX_CONNECTIONS: cannot parse integer from empty string", "unset the variable"),
+    ("MAX_CONNECTIONS", "0", "EVENTMESH_MAX_CONNECTIONS: 0 is not in 1..", "Mend that"),
+    ("STRICT_AUDIENCE", "", "EVENTMESH_STRICT_AUDIENCE: ", "unset the variable"),
+    ("LOG_FORMAT", "xml", "EVENTMESH_LOG_FORMAT: it is none of text, json", "Mend that"),
+    ("MAX_STALENESS", "soon", "EVENTMESH_MAX_STALENESS: ", "such as `1h` or `90s`"),
+    ("AUDIENCE", "", "EVENTMESH_AUDIENCE: it is empty", "unset the variable"),
+    ("LISTEN", "", "listen is what EVENTMESH_LISTEN says", "Give an address and a port"),
+    ("TLS_KEY", "x", "tls-key is what EVENTMESH_TLS_KEY says", "Give both"),
+];
+
+#[test]
+fn what_the_environment_says_is_told_by_the_name_of_the_variable() {
+    for (variable, value, what, remedy) in REFUSED_VARIABLES {
+        let mut check = command(&["config", "check"]);
+        let output = check.env(format!("EVENTMESH_{variable}"), value).output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{variable}: {told}");
+        assert!(told.contains(what) && told.contains(remedy), "{variable}: {told}");
+    }
+    // A flag that counts for more is told as a flag.
+    let mut check = command(&["config", "check", "--max-connections=many"]);
+    let told = text(&check.env("EVENTMESH_MAX_CONNECTIONS", "").output().unwrap().stderr);
+    assert!(told.contains("invalid value 'many' for '--max-connections"), "{told}");
+}
+
+#[test]
+fn the_schema_has_the_range_of_every_number() {
+    let folder = TempDir::new().unwrap();
+    let schema = reference::schema();
+    let numbers = schema["properties"].as_object().unwrap().iter().filter(|(_, it)| it["type"] == "integer");
+    let mut count = 0;
+    for (key, property) in numbers {
+        let [least, most] = ["minimum", "maximum"].map(|it| property[it].as_u64().unwrap());
+        for (value, is_fine) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {
+            let output = said("check", &written(&folder, &format!("{key}: {value}\n")), &[]);
+            let told = text(&output.stderr);
+            assert_eq!(output.status.success(), is_fine, "{key}: {value}: {told}");
+            assert!(is_fine || told.contains(&format!("{key}: {value} is not in ")), "{told}");
+        }
+        count += 1;
+    }
+    assert_eq!(count, 2);
+}
+
+#[test]
+fn as_a_plugin_of_kubectl_it_is_one() {
+    let folder = TempDir::new().unwrap();
+    let name = folder.path().join("kubectl-eventmesh");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_eventmesh-catalog"), &name).unwrap();
+    let plugin = |arguments: &[&str]| {
+        let output = std::process::Command::new(&name).args(arguments).env_clear().output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, told) = plugin(&["--help"]);
+    assert!(code == Some(0) && told.contains("Usage: kubectl eventmesh [OPTIONS] <COMMAND>\n"), "{told}");
+    let commands = told.split("Commands:\n").nth(1).and_then(|it| it.split("\n\n").next()).unwrap_or_default();
+    let commands: Vec<_> = commands.lines().filter_map(|it| it.split_whitespace().next()).collect();
+    assert_eq!(commands, ["check", "export", "doctor", "help"]);
+    let (_, told) = plugin(&["export", "--help"]);
+    for what in ["Usage: kubectl eventmesh export [OPTIONS]\n", "--context", "--kubeconfig", "-n, --namespace"] {
+        assert!(told.contains(what), "{what}: {told}");
+    }
+    let nothing = folder.path().to_str().unwrap();
+    for (arguments, what, remedy) in [
+        (&["serve"][..], "unrecognized subcommand 'serve'", "Usage: kubectl eventmesh"),
+        (&["export"], "no cluster is configured", "Give --kubeconfig FILE or --context NAME"),
+        (&["export", "--context", "none"], "the kubeconfig cannot be used", "Give --kubeconfig FILE"),
+        (&["export", "--manifests", nothing, "--context", "a"], "--manifests and --context", "Leave one of them out"),
+        (&["export", "--manifests", nothing, "--within", "a"], "--within says how a cluster is read", "Leave one"),
+        (&["export", "--within", "A"], "--within: `A` is not the name of a namespace", "Use lower case letters"),
+    ] {
+        let (code, told) = plugin(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(what) && told.contains(remedy), "{arguments:?}: {told}");
+    }
+}
 
 #[test]
 fn what_cannot_work_is_told_with_its_place_and_its_remedy() {
     assert!(REFUSED.len() >= 60);
     let folder = TempDir::new().unwrap();
+    for (name, mode) in [("open", 0o666), ("closed", 0o600)] {
+        fs::write(folder.path().join(name), "").unwrap();
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
     let named = |text: &str| text.replace("FOLDER", folder.path().to_str().unwrap());
     for (yaml, what, remedy) in REFUSED {
         let file = written(&folder, &named(yaml));

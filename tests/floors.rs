@@ -58,6 +58,11 @@ const PLAN: &[Floor] = &[
         crates: &["futures_util", "serde_json", "tokio"],
     },
     Floor {
+        part: "origins/kubernetes/once",
+        parts: &["mesh", "origins::kubernetes", "kubernetes"],
+        crates: &["futures_util", "serde_json", "thiserror", "tokio", "tracing"],
+    },
+    Floor {
         part: "origins/kubernetes/reflect",
         parts: &["mesh", "origins::kubernetes", "kubernetes"],
         crates: &["serde_json", "tokio", "tracing"],

@@ -191,6 +191,19 @@ async fn what_cannot_be_used_is_told_and_passed_over() {
     assert!(!log.contains(&half_a_key[30..60]), "{log}");
 }
 
+#[test]
+fn a_private_key_that_everybody_may_read_is_told() {
+    let folder = Folder::new();
+    let is_told = |mode| {
+        fs::set_permissions(folder.path("tls.key"), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        let service = folder.serve(&[]);
+        service.signal("TERM");
+        service.ended().1.contains("Everybody here may read the private key")
+    };
+    assert!(is_told(0o644));
+    assert!(!is_told(0o640));
+}
+
 #[tokio::test]
 async fn only_those_with_a_certificate_may_connect_if_it_is_so_wanted() {
     let folder = Folder::new();

@@ -93,7 +93,7 @@ impl Rbac {
             namespaced: !kind.starts_with("Cluster"),
             is_watchable: true,
         };
-        let scope = Scope { endpoint, form: Form::Metadata, label: None };
+        let scope = Scope { form: Form::Metadata, ..Scope::all(endpoint) };
         // Nobody is there to wake it.
         let (_wake, mut woken) = tokio::sync::watch::channel(());
         let mut backoff = Backoff::default();

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::file::is_open_to_all;
 use super::{CheckArgs, ClusterArgs, ConfigError, DoctorArgs, ExportArgs, ManifestArgs, ServeArgs, TlsArgs};
 use crate::access::jwt::{Configured, parse_configuration, read_configuration};
 use crate::access::tokens::Settings;
@@ -14,6 +15,7 @@ use crate::mesh::object::is_namespace_name;
 use crate::mesh::selector::LabelSelector;
 use crate::origins::kubernetes::convert::Converter;
 use crate::origins::kubernetes::examine::Account;
+use crate::origins::kubernetes::once::Limits;
 use crate::origins::manifests;
 
 /// How long a file has to be at rest before it is read: an editor writes it in several steps.
@@ -56,6 +58,8 @@ pub enum Authenticator {
 const AUDIENCE: &str = "eventmesh-catalog";
 /// How long a token counts unless it is said.
 const TOKEN_CACHE: Duration = Duration::from_secs(10);
+/// How long reading a cluster once may take unless it is said.
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// The longest that a token may count without being looked at.
 const MAX_TOKEN_CACHE: Duration = Duration::from_mins(5);
 
@@ -71,39 +75,46 @@ impl ServeArgs {
                 "Give them different ports: the admin address needs no token.",
             ));
         }
-        self.one_origin()?;
+        one_origin(&self.manifests, &self.cluster)?;
         let authenticator = self.authenticator(listen)?;
-        let origin = if self.manifests.manifests.is_empty() {
-            Origin::Cluster { connection: self.cluster.connection(), converter: self.manifests.converter()? }
-        } else {
-            Origin::Manifests(self.manifests.checked()?)
-        };
+        let origin = origin(&self.manifests, &self.cluster)?;
         Ok(Serve {
             origin,
             max_staleness: self.max_staleness,
             listen,
             admin_listen,
             tls: self.tls.checked()?,
-            max_connections: self.max_connections,
-            view_memory: (self.view_memory as usize).saturating_mul(1 << 20),
+            // Its range is that.
+            max_connections: u32::try_from(self.max_connections).unwrap_or(u32::MAX),
+            view_memory: usize::try_from(self.view_memory << 20).unwrap_or(usize::MAX),
             authenticator,
         })
     }
 }
 
-impl ServeArgs {
-    /// Folders or a cluster, as whoever names both may not mean what one of them would do.
-    fn one_origin(&self) -> Result<(), ConfigError> {
-        let cluster = self.cluster.kubeconfig.as_ref().map(|_| "--kubeconfig");
-        match cluster.or(self.cluster.context.as_ref().map(|_| "--context")) {
-            Some(flag) if !self.manifests.manifests.is_empty() => Err(ConfigError::new(
-                format!("--manifests and {flag} cannot be used with each other: there is one origin."),
-                "Leave one of them out, here, in the environment and in the configuration file.",
-            )),
-            _ => Ok(()),
-        }
+/// Folders or a cluster, as whoever names both may not mean what one of them would do.
+fn one_origin(manifests: &ManifestArgs, cluster: &ClusterArgs) -> Result<(), ConfigError> {
+    let given = cluster.kubeconfig.as_ref().map(|_| "--kubeconfig");
+    match given.or(cluster.context.as_ref().map(|_| "--context")) {
+        Some(flag) if !manifests.manifests.is_empty() => Err(ConfigError::new(
+            format!("--manifests and {flag} cannot be used with each other: there is one origin."),
+            "Leave one of them out, here, in the environment and in the configuration file.",
+        )),
+        _ => Ok(()),
     }
+}
 
+/// The folders that are named, or else a cluster.
+fn origin(manifests: &ManifestArgs, cluster: &ClusterArgs) -> Result<Origin, ConfigError> {
+    one_origin(manifests, cluster)?;
+    if manifests.manifests.is_empty() {
+        Ok(Origin::Cluster { connection: cluster.connection(), converter: manifests.converter()? })
+    } else {
+        Ok(Origin::Manifests(manifests.checked()?))
+    }
+}
+
+impl ServeArgs {
     fn authenticator(&self, listen: SocketAddr) -> Result<Authenticator, ConfigError> {
         let has_cluster = self.manifests.manifests.is_empty();
         let useless = self.of_use_with_cluster();
@@ -171,9 +182,7 @@ impl ServeArgs {
                 "--authentication-config is given beside the key `authentication` of the configuration file.",
                 "Leave one of them out.",
             )),
-            (Some(path), None) => read_configuration(path).map_err(|error| {
-                ConfigError::new(format!("--authentication-config: {error}."), "Mend the file, then start again.")
-            }),
+            (Some(path), None) => read_issuers(path),
             (None, Some(issuers)) => parse_configuration(&issuers.text).map_err(|error| {
                 // Places in it are those of a text that nobody wrote.
                 let (error, _) = error.rsplit_once(" at line ").unwrap_or((&error, ""));
@@ -193,6 +202,19 @@ impl ServeArgs {
     }
 }
 
+/// Whoever can write it decides who is let in.
+fn read_issuers(path: &Path) -> Result<Vec<Configured>, ConfigError> {
+    if std::fs::metadata(path).is_ok_and(|it| is_open_to_all(&it)) {
+        return Err(ConfigError::new(
+            format!("--authentication-config {}: everybody may write it.", path.display()),
+            format!("Let only its owner write it: `chmod o-w {}`.", path.display()),
+        ));
+    }
+    read_configuration(path).map_err(|error| {
+        ConfigError::new(format!("--authentication-config: {error}."), "Mend the file, then start again.")
+    })
+}
+
 impl CheckArgs {
     /// # Errors
     /// When it cannot work.
@@ -204,8 +226,29 @@ impl CheckArgs {
 impl ExportArgs {
     /// # Errors
     /// When it cannot work.
-    pub fn manifests(&self) -> Result<manifests::Options, ConfigError> {
-        self.manifests.checked()
+    pub fn origin(&self) -> Result<Origin, ConfigError> {
+        let origin = origin(&self.manifests, &self.cluster)?;
+        let of_cluster = [
+            ("--within", !self.within.is_empty()),
+            ("--allow-missing", self.allow_missing),
+            ("--timeout", self.timeout.is_some()),
+        ];
+        match (&origin, of_cluster.into_iter().find(|(_, is_given)| *is_given)) {
+            (Origin::Manifests(_), Some((flag, _))) => Err(ConfigError::new(
+                format!("{flag} says how a cluster is read, and --manifests is given."),
+                "Leave one of them out.",
+            )),
+            _ => Ok(origin),
+        }
+    }
+
+    /// How much of a cluster to read.
+    ///
+    /// # Errors
+    /// When it cannot work.
+    pub fn limits(&self) -> Result<Limits, ConfigError> {
+        self.within.iter().try_for_each(|it| namespace("--within", it))?;
+        Ok(Limits { namespaces: self.within.iter().cloned().collect(), time: self.timeout.unwrap_or(TIMEOUT) })
     }
 
     /// # Errors

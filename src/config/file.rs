@@ -172,8 +172,9 @@ fn read_text(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| unreadable(&error))
 }
 
+/// Whether everybody may write it, so that nobody knows who has.
 #[cfg(unix)]
-fn is_open_to_all(metadata: &std::fs::Metadata) -> bool {
+pub fn is_open_to_all(metadata: &std::fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     metadata.permissions().mode() & 0o002 != 0
 }

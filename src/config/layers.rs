@@ -4,17 +4,19 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser as _};
 
 use super::file::{AUTHENTICATION, Entry, File, Said};
-use super::{Cli, ConfigError};
+use super::{Cli, ConfigError, Plugin};
 
 const SERVE: &str = "serve";
 const CONFIG: &str = "config";
+/// What the program is called as a plugin of kubectl.
+const PLUGIN: &str = "kubectl-eventmesh";
 
 /// Why there is nothing to run.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +51,13 @@ pub enum Source {
 /// When something in them cannot work, or help is asked for.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> {
     let arguments: Vec<_> = arguments.into_iter().collect();
+    if is_plugin(&arguments) {
+        let plugin = Plugin::try_parse_from(&arguments);
+        return Ok(plugin.map_err(|error| blamed(error, &Plugin::command(), &arguments))?.into());
+    }
     let command = Cli::command();
-    let matches = command.clone().try_get_matches_from(&arguments)?;
+    let matches = command.clone().try_get_matches_from(&arguments);
+    let matches = matches.map_err(|error| blamed(error, &command, &arguments))?;
     let file = file_of(&matches).map(|it| File::read(&it)).transpose()?;
     let (matches, command) = match &file {
         None => (matches, command),
@@ -66,6 +73,44 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refus
         args.authentication = file.and_then(|it| it.authentication);
     }
     Ok(cli)
+}
+
+/// What is wrong with a command line, or with a variable of the environment: that is told by its own name, as nobody has
+/// written a flag.
+fn blamed(error: clap::Error, command: &Command, arguments: &[OsString]) -> Refusal {
+    match from_environment(&error, command, arguments) {
+        Some(arg) => {
+            let variable = arg.get_env().unwrap_or_default().to_string_lossy();
+            ConfigError::new(format!("{variable}: {}.", reason(&error, arg)), "Mend that, or unset the variable.")
+                .into()
+        }
+        None => error.into(),
+    }
+}
+
+/// The argument whose value does not do, where it is the environment that gives it.
+fn from_environment<'a>(error: &clap::Error, command: &'a Command, arguments: &[OsString]) -> Option<&'a Arg> {
+    let (ErrorKind::InvalidValue | ErrorKind::ValueValidation) = error.kind() else { return None };
+    // As in `--listen <HOST:PORT>`.
+    let Some(ContextValue::String(named)) = error.get(ContextKind::InvalidArg) else { return None };
+    let flag = named.split([' ', '=', '[']).next()?;
+    let is_flag = |it: &str| it.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
+    if arguments.iter().any(|it| is_flag(&it.to_string_lossy())) {
+        return None;
+    }
+    let arg = argument(command, flag.strip_prefix("--")?)?;
+    std::env::var_os(arg.get_env()?).map(|_| arg)
+}
+
+/// What is called so in a command or in one of those below it: they all mean the same by it.
+fn argument<'a>(command: &'a Command, long: &str) -> Option<&'a Arg> {
+    let own = command.get_arguments().find(|it| it.get_long() == Some(long) && it.get_env().is_some());
+    own.or_else(|| command.get_subcommands().find_map(|it| argument(it, long)))
+}
+
+/// Whether kubectl has called, or somebody by the name that it calls: `kubectl eventmesh` is a program of this name.
+fn is_plugin(arguments: &[OsString]) -> bool {
+    arguments.first().is_some_and(|it| Path::new(it).file_stem().is_some_and(|it| it == PLUGIN))
 }
 
 /// The arguments that a configuration is made of: those of `serve`, and those of all commands.

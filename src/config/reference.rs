@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use clap::{Arg, CommandFactory as _};
 use serde_json::{Map, Value, json};
 
-use super::Cli;
 use super::file::AUTHENTICATION;
 use super::layers::{Form, arguments};
+use super::{Cli, range_of};
 
 const ISSUERS: &str = "Issuers of tokens beside the cluster: the table `jwt` of an `AuthenticationConfiguration` as for API \
                        servers. Only in the file; `--authentication-config` names a file of its own";
@@ -38,7 +38,10 @@ pub fn schema() -> Value {
 fn property(arg: &Arg) -> Value {
     let mut property = match Form::of(arg) {
         Form::Switch => json!({ "type": "boolean" }),
-        Form::Number => json!({ "type": "integer", "minimum": 0 }),
+        Form::Number => {
+            let range = range_of(arg).unwrap_or(0..=u64::MAX);
+            json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() })
+        }
         Form::Text => json!({ "type": "string" }),
         Form::Table => json!({ "type": "object" }),
         Form::List => {

@@ -26,6 +26,12 @@ impl Endpoint {
         format!("{}/{}", group_version_path(&self.of.group, &self.version), self.plural)
     }
 
+    /// The objects of the kind in one namespace.
+    pub fn path_in(&self, namespace: &str) -> String {
+        let group_version = group_version_path(&self.of.group, &self.version);
+        format!("{group_version}/namespaces/{}/{}", segment(namespace), self.plural)
+    }
+
     /// One object.
     pub fn path_of(&self, object: &ObjectRef) -> String {
         let group_version = group_version_path(&self.of.group, &self.version);

@@ -16,6 +16,8 @@ const TOLD_EVERY: usize = 500;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     pub endpoint: Endpoint,
+    /// Only those of this namespace.
+    pub namespace: Option<String>,
     pub form: Form,
     /// Only those that have this label.
     pub label: Option<String>,
@@ -24,12 +26,13 @@ pub struct Scope {
 impl Scope {
     /// All of the objects, whole.
     pub fn all(endpoint: Endpoint) -> Self {
-        Self { endpoint, form: Form::Whole, label: None }
+        Self { endpoint, namespace: None, form: Form::Whole, label: None }
     }
 
     /// A path with a query; what is given comes first.
     pub fn path(&self, query: &str) -> String {
-        let mut path = format!("{}?{query}", self.endpoint.path());
+        let objects = self.namespace.as_ref().map_or_else(|| self.endpoint.path(), |it| self.endpoint.path_in(it));
+        let mut path = format!("{objects}?{query}");
         if let Some(label) = &self.label {
             let _ = write!(path, "&labelSelector={}", segment(label));
         }

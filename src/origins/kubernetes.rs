@@ -1,8 +1,8 @@
 //! Kubernetes: which kinds there are, how their objects are read, and how a cluster is kept up with.
 //!
 //! Reading is pure and shared with manifests: `kinds`, `convert` and what they use. A live cluster is read by [`cluster`],
-//! which decides from definitions and subscribers what to read (`plan`) and runs a `reflect`or for each kind. Whether an
-//! account may do all that is found out by [`examine`].
+//! which decides from definitions and subscribers what to read (`plan`) and runs a `reflect`or for each kind; [`once`] reads
+//! the same a single time. Whether an account may do all that is found out by [`examine`].
 
 pub mod cluster;
 pub mod convert;
@@ -16,6 +16,7 @@ pub mod kinds;
 mod lean;
 mod named;
 mod object;
+pub mod once;
 mod plan;
 pub mod reference;
 mod reflect;

@@ -16,7 +16,7 @@ use super::{MESH, empty_cluster, readiness, serve, told};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is in the cluster of a case: its objects, with Knative's definitions where they define the same kinds.
-fn objects(case: &Path, knative: &BTreeMap<String, Value>) -> Vec<Value> {
+pub fn objects(case: &Path, knative: &BTreeMap<String, Value>) -> Vec<Value> {
     let mut objects = support::documents(&case.join("input.yaml"));
     for it in objects.iter_mut().filter(|it| it["kind"] == "CustomResourceDefinition") {
         if let Some(real) = with_schema_of(it, knative) {
@@ -26,7 +26,7 @@ fn objects(case: &Path, knative: &BTreeMap<String, Value>) -> Vec<Value> {
     objects
 }
 
-fn knative() -> BTreeMap<String, Value> {
+pub fn knative() -> BTreeMap<String, Value> {
     Cluster::knative_crds().unwrap_or_default().into_iter().map(|it| (name(&it), it)).collect()
 }
 
@@ -194,7 +194,7 @@ async fn check(service: &Service, what: &str, expected: &Value) -> Result<(), St
     }
 }
 
-fn without_uids(mut mesh: Value) -> Value {
+pub fn without_uids(mut mesh: Value) -> Value {
     for item in mesh.as_object_mut().unwrap().values_mut().flat_map(|it| it.as_array_mut().unwrap()) {
         let uid = item.as_object_mut().unwrap().remove("uid");
         assert!(uid.is_some_and(|it| it.as_str().is_some_and(|it| !it.is_empty())), "an item without uid: {item}");

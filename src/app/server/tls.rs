@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, is_open_to_all};
 
 /// The names of the protocols (RFC 7301), the preferred first.
 pub const HTTP2: &[u8] = b"h2";
@@ -55,6 +55,8 @@ pub enum TlsError {
     Unreadable(Named, String),
     #[error("{0} is not a regular file")]
     NoFile(Named),
+    #[error("{0}: everybody may write it")]
+    Open(Named),
     #[error("{0} is larger than 4 MiB")]
     TooLarge(Named),
     #[error("{0} is not PEM, or not all of it")]
@@ -79,6 +81,7 @@ impl TlsError {
             Self::Unreadable(..) | Self::NoFile(_) | Self::TooLarge(_) => {
                 "Name a file that is there and that this account may read."
             }
+            Self::Open(_) => "Let only its owner write it, with `chmod o-w`.",
             Self::NotPem(_) | Self::NoCertificate(_) | Self::BadCertificate(_) => {
                 "Give a PEM file with `-----BEGIN CERTIFICATE-----`, whole."
             }
@@ -113,6 +116,14 @@ impl Tls {
     pub fn open(files: Files) -> Result<Self, TlsError> {
         let contents = files.read()?;
         let config = files.config(&contents)?;
+        if is_readable_by_all(&files.key) {
+            // As Kubernetes mounts Secrets where nobody says otherwise, so that it is no reason not to start.
+            warn!(
+                file = %files.key.display(),
+                "Everybody here may read the private key {}; let only its owner and group read it (`chmod o=`), or give its volume a `defaultMode` of 0440",
+                files.key.display()
+            );
+        }
         Ok(Self { files, config: ArcSwap::new(config), opened: Mutex::new(Some(contents)) })
     }
 
@@ -236,6 +247,7 @@ impl Files {
 fn read(file: Named) -> Result<Vec<u8>, TlsError> {
     match fs::metadata(&file.1) {
         Ok(metadata) if !metadata.is_file() => return Err(TlsError::NoFile(file)),
+        Ok(metadata) if is_open_to_all(&metadata) => return Err(TlsError::Open(file)),
         Ok(_) => {}
         Err(error) => return Err(TlsError::Unreadable(file, error.to_string())),
     }
@@ -245,6 +257,12 @@ fn read(file: Named) -> Result<Vec<u8>, TlsError> {
         Ok(_) => Ok(content),
         Err(error) => Err(TlsError::Unreadable(file, error.to_string())),
     }
+}
+
+#[cfg(unix)]
+fn is_readable_by_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).is_ok_and(|it| it.permissions().mode() & 0o004 != 0)
 }
 
 /// All certificates of a file, of which there is at least one.

@@ -43,7 +43,7 @@ const LOOK_AGAIN: u32 = 6;
 /// How many kinds to look for then.
 const LOOK_AT_ONCE: usize = 16;
 /// How long to wait for whoever should know where a kind is served that is only named.
-const PATIENCE_WITH_DISCOVERY: Duration = Duration::from_secs(10);
+pub const PATIENCE_WITH_DISCOVERY: Duration = Duration::from_secs(10);
 /// How many kinds are asked for at a time.
 const ASK_AT_ONCE: usize = 4;
 

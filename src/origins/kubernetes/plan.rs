@@ -85,7 +85,7 @@ pub fn plan<'a>(
     let defined = defined_endpoints(definitions);
     for of in named.filter(|it| may_subscribe(it)).collect::<BTreeSet<_>>() {
         let endpoint = defined.get(of).map(|it| (*it).clone()).or_else(|| found(of));
-        let labeled = |endpoint| Scope { endpoint, form: Form::Metadata, label: Some(label.to_owned()) };
+        let labeled = |endpoint| Scope { form: Form::Metadata, label: Some(label.to_owned()), ..Scope::all(endpoint) };
         // A reference has a namespace, so that it never names what has none.
         let scope = endpoint.filter(|it| it.namespaced).map(labeled);
         let only_named = || Wanted { scope, uid: Uid::from(""), defined: false };
@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn tell(wanted: &Wanted) -> String {
-        let Some(Scope { endpoint, form, label }) = &wanted.scope else { return "?".into() };
+        let Some(Scope { endpoint, form, label, .. }) = &wanted.scope else { return "?".into() };
         assert_eq!(*form == Form::Metadata, label.is_some());
         format!("{}{}", endpoint.version, label.as_ref().map(|it| format!(" label={it}")).unwrap_or_default())
     }

@@ -22,10 +22,10 @@ use crate::kubernetes::watch::{Event, Watch};
 
 /// How many objects a list may give at once. API servers have all objects at hand for a first page and look up the
 /// others in their store, which takes them several times as long.
-const MANY: usize = 100_000;
+pub const MANY: usize = 100_000;
 /// How long to wait for so many to begin to come: a server that has just started reads them all from its store first. What
 /// is dropped before has been read in vain, and in small pages it all takes longer still.
-const PATIENCE_WITH_MANY: Duration = Duration::from_mins(1);
+pub const PATIENCE_WITH_MANY: Duration = Duration::from_mins(1);
 /// How many objects a page has where that was too much.
 pub const PAGE: usize = 500;
 /// Definitions hold the schemas of their kinds, which are large.
@@ -135,7 +135,7 @@ impl Reflector {
                     continue;
                 }
             };
-            page = if position.is_some() { MANY } else { self.small_page() };
+            page = if position.is_some() { MANY } else { small_page(&self.scope) };
             let is_good = opened.is_some_and(|it: Instant| it.elapsed() >= GOOD);
             if is_good {
                 backoff = Backoff::default();
@@ -202,11 +202,6 @@ impl Reflector {
         Ok(())
     }
 
-    fn small_page(&self) -> usize {
-        let is_definition = Reading::of(&self.scope.endpoint.of) == Reading::Definition;
-        if is_definition { PAGE_OF_DEFINITIONS } else { PAGE }
-    }
-
     async fn list(&self, page: usize) -> Result<Position, Stop> {
         let on_progress = |progress| self.teller.tell_if_there_is_room(Report::Progress(progress));
         let server = if page == MANY { self.server.with_patience(PATIENCE_WITH_MANY) } else { self.server.clone() };
@@ -224,6 +219,12 @@ impl Position {
     fn doubted(self) -> Self {
         Self { is_doubtful: true, ..self }
     }
+}
+
+/// How many objects of a kind to ask for at once where many were too many.
+pub fn small_page(scope: &Scope) -> usize {
+    let is_definition = Reading::of(&scope.endpoint.of) == Reading::Definition;
+    if is_definition { PAGE_OF_DEFINITIONS } else { PAGE }
 }
 
 /// Whether what is known can be gone on from after a failure. A server that was away may come back as an earlier self.
