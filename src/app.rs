@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -35,6 +36,7 @@ use crate::origins::manifests::{self, Manifests};
 use crate::telemetry::admin::{self, Admin};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// How long what is left may take once all answers are given.
 const MAX_WAIT: Duration = Duration::from_secs(1);
@@ -53,19 +55,28 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
-    logs::start(&cli.log, cli.log_format)?;
+    let start_logs = |traces: Option<&Traces>| logs::start(&cli.log, cli.log_format, traces);
+    // The service does so once it is known which traces there are.
+    if !matches!(cli.command, Command::Serve(_)) {
+        start_logs(None)?;
+    }
     match cli.command {
         Command::Serve(args) => {
             let config = args.checked()?;
-            let runtime = tokio::runtime::Runtime::new().context("The runtime cannot start")?;
+            let runtime = Runtime::new().context("The runtime cannot start")?;
+            let traces = config.traces.as_ref().map(|it| Traces::new(it, runtime.handle().clone())).transpose()?;
+            start_logs(traces.as_ref())?;
             let served = runtime.block_on(serve(config));
+            if let Some(traces) = traces {
+                traces.end(MAX_WAIT);
+            }
             // A file system that hangs must not keep the process.
             runtime.shutdown_timeout(MAX_WAIT);
             served.map(|()| ExitCode::SUCCESS)
         }
         Command::Check(args) => check::run(&args),
         Command::Doctor(args) => {
-            let runtime = tokio::runtime::Runtime::new().context("The runtime cannot start")?;
+            let runtime = Runtime::new().context("The runtime cannot start")?;
             runtime.block_on(doctor::run(&args))
         }
         Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
@@ -136,7 +147,8 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let admin =
         Admin { reader: reader.clone(), access: access.clone(), metrics: metrics.clone(), draining: draining.clone() };
     let api = Api { reader, access: access.clone(), bodies: Bodies::default() };
-    let router = api::router(api, Edge::new(&process_prefix()?, metrics.observer()));
+    let tracing = config.traces.is_some().then(Traces::of_requests);
+    let router = api::router(api, Edge::traced(&process_prefix()?, metrics.observer(), tracing));
 
     let (stop, stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);

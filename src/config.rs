@@ -147,6 +147,25 @@ pub struct TlsArgs {
     client_ca: Option<PathBuf>,
 }
 
+/// Which traces are made, and where they go.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// The OpenTelemetry collector to send traces to over HTTP, such as `http://collector:4318`; without, none are made
+    #[arg(long, env = "EVENTMESH_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Of a hundred requests without a trace of their caller's, how many are traced [default: 100]
+    #[arg(
+        long,
+        env = "EVENTMESH_TRACE_PERCENT",
+        value_name = "PERCENT",
+        value_parser = clap::value_parser!(u32).range(..=100)
+    )]
+    trace_percent: Option<u32>,
+    /// How many requests are traced a second at the most, those included whose callers ask for it [default: 10]
+    #[arg(long, env = "EVENTMESH_MAX_TRACES_PER_SECOND", value_name = "COUNT")]
+    max_traces_per_second: Option<u32>,
+}
+
 #[derive(Debug, Args)]
 #[command(mut_args(switches))]
 pub struct ServeArgs {
@@ -196,6 +215,8 @@ pub struct ServeArgs {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     max_connections: u32,
+    #[command(flatten)]
+    traces: TraceArgs,
     /// A file of tokens: one `name:sha256-hex-of-token[:namespace,…]` per line
     #[arg(long, env = "EVENTMESH_TOKENS_FILE", value_name = "FILE")]
     tokens_file: Option<PathBuf>,

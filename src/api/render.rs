@@ -15,6 +15,7 @@ use bytes::Bytes;
 use hashbrown::DefaultHashBuilder;
 use serde::Serialize;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tracing::{Instrument as _, info_span};
 
 use super::dto;
 use super::error::ApiError;
@@ -85,7 +86,13 @@ impl Body {
     pub async fn form(&self, encoding: Encoding) -> Result<&Bytes, ApiError> {
         match self.cell(encoding) {
             None => Ok(&self.identity),
-            Some(cell) => cell.get_or_try_init(|| self.compress(encoding)).await,
+            Some(cell) => {
+                let compress = || {
+                    let span = info_span!("compress", eventmesh.encoding = encoding.name());
+                    self.compress(encoding).instrument(span)
+                };
+                cell.get_or_try_init(compress).await
+            }
         }
     }
 
@@ -301,14 +308,14 @@ impl Bodies {
         // The whole view is not counted: whoever polls it is not kept waiting by selections.
         let turn = if selection.is_everything() { None } else { Some(self.turn(&grant).await?) };
         let bodies = self.clone();
-        off_path(move || {
+        let making = off_path(move || {
             let _turn = turn;
             let view = snapshot.view(&grant.grant, &selection);
             let body = Body::new(bodies.json(view, &grant)?);
             Ok(bodies.shared(body))
-        })
-        .await?
-        .map_err(|error: serde_json::Error| ApiError::Internal(error.to_string()))
+        });
+        let made = making.instrument(info_span!("render")).await?;
+        made.map_err(|error: serde_json::Error| ApiError::Internal(error.to_string()))
     }
 
     /// Waits for the turn to make the body of a selection.

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{CheckArgs, ClusterArgs, ConfigError, DoctorArgs, ExportArgs, ManifestArgs, ServeArgs, TlsArgs};
+use super::{CheckArgs, ClusterArgs, ConfigError, DoctorArgs, ExportArgs, ManifestArgs, ServeArgs, TlsArgs, TraceArgs};
 use crate::access::jwt::{Configured, parse_configuration, read_configuration};
 use crate::access::tokens::Settings;
 use crate::app::server::tls;
@@ -15,6 +15,7 @@ use crate::mesh::selector::LabelSelector;
 use crate::origins::kubernetes::convert::Converter;
 use crate::origins::kubernetes::examine::Account;
 use crate::origins::manifests;
+use crate::telemetry::traces;
 
 /// How long a file has to be at rest before it is read: an editor writes it in several steps.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -28,6 +29,8 @@ pub struct Serve {
     pub admin_listen: SocketAddr,
     pub tls: Option<tls::Files>,
     pub max_connections: u32,
+    /// Without, none are made.
+    pub traces: Option<traces::Settings>,
     pub authenticator: Authenticator,
 }
 
@@ -54,6 +57,8 @@ pub enum Authenticator {
 const AUDIENCE: &str = "eventmesh-catalog";
 /// How long a token counts unless it is said.
 const TOKEN_CACHE: Duration = Duration::from_secs(10);
+/// How many of a hundred requests are traced unless it is said, and how many a second at the most.
+const TRACES: (u32, u32) = (100, 10);
 /// The longest that a token may count without being looked at.
 const MAX_TOKEN_CACHE: Duration = Duration::from_mins(5);
 
@@ -83,6 +88,7 @@ impl ServeArgs {
             admin_listen,
             tls: self.tls.checked()?,
             max_connections: self.max_connections,
+            traces: self.traces.checked()?,
             authenticator,
         })
     }
@@ -282,6 +288,34 @@ impl TlsArgs {
             (None, None, Some(_)) => lacks("--tls-client-ca", "--tls-cert and --tls-key"),
             (None, None, None) => Ok(None),
         }
+    }
+}
+
+impl TraceArgs {
+    fn checked(self) -> Result<Option<traces::Settings>, ConfigError> {
+        let Some(endpoint) = self.otlp_endpoint else {
+            let percent = self.trace_percent.map(|_| "--trace-percent");
+            return match percent.or(self.max_traces_per_second.map(|_| "--max-traces-per-second")) {
+                None => Ok(None),
+                Some(flag) => Err(ConfigError::new(
+                    format!("{flag} is of no use without --otlp-endpoint."),
+                    "Give --otlp-endpoint URL, or leave that out.",
+                )),
+            };
+        };
+        let endpoint = traces::Endpoint::new(&endpoint).map_err(|reason| {
+            ConfigError::new(
+                format!("--otlp-endpoint: {reason}."),
+                "Give the address of a collector, such as http://collector:4318; what it wants to know of who sends goes \
+                 into the environment, into OTEL_EXPORTER_OTLP_HEADERS.",
+            )
+        })?;
+        let (percent, per_second) = TRACES;
+        Ok(Some(traces::Settings {
+            endpoint,
+            percent: self.trace_percent.unwrap_or(percent),
+            per_second: self.max_traces_per_second.unwrap_or(per_second),
+        }))
     }
 }
 
