@@ -117,7 +117,7 @@ fn span_of(request: &Request, id: &HeaderValue) -> Span {
         otel.status_code = field::Empty,
         http.request.method = method.unwrap_or("_OTHER"),
         http.route = route,
-        url.path = route.map(|_| request.uri().path()),
+        url.path = route.filter(|it| *it == request.uri().path()),
         http.response.status_code = field::Empty,
         error.type = field::Empty,
         eventmesh.request_id = id.to_str().unwrap_or_default(),
@@ -126,7 +126,8 @@ fn span_of(request: &Request, id: &HeaderValue) -> Span {
 
 /// What a trace tells of an answer. What the caller did wrong is no error of ours.
 fn record(span: &Span, status: StatusCode) {
-    span.record("http.response.status_code", status.as_u16());
+    // Other numbers would be told as texts.
+    span.record("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
         span.record("error.type", status.as_str());

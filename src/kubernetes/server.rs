@@ -229,7 +229,7 @@ impl Server {
             http.request.method = request.method().as_str(),
             url.path = request.uri().path(),
             server.address = at.host(),
-            server.port = at.port_u16(),
+            server.port = at.port_u16().map(i64::from),
             http.response.status_code = field::Empty,
             error.type = field::Empty,
         )
@@ -241,7 +241,7 @@ impl Server {
         let response = sent.inspect_err(|_| failed("unreachable"))?;
         self.pulse.beat();
         let status = response.status();
-        Span::current().record("http.response.status_code", status.as_u16());
+        Span::current().record("http.response.status_code", i64::from(status.as_u16()));
         let retry_after = retry_after(response.headers());
         let (head, body) = response.into_parts();
         let pulse = self.pulse.clone();

@@ -8,7 +8,7 @@ use std::io::IsTerminal as _;
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -42,7 +42,9 @@ pub fn start(filter: &str, format: LogFormat, traces: Option<&Traces>) -> Result
             lines.json().flatten_event(true).map_event_format(|inner| OfRequest { format, inner }).boxed()
         }
     };
-    let lines = lines.with_filter(filter_fn(|it| !is_of_a_trace(it)).and(filter)).boxed();
+    // Without a hint of its own, it would let all that libraries say come here to be looked at.
+    let of_the_log = filter_fn(|it| !is_of_a_trace(it)).with_max_level_hint(LevelFilter::TRACE);
+    let lines = lines.with_filter(of_the_log.and(filter)).boxed();
     let layers: Vec<_> = traces.map(Traces::layer).into_iter().chain([lines]).collect();
     let started = tracing_subscriber::registry().with(layers).try_init();
     started.map_err(|error| ConfigError::new(format!("Logging cannot start: {error}."), "Start it once."))

@@ -20,7 +20,7 @@ use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector
 use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer};
 use tracing::{Metadata, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::{Layer, Registry};
 
 use self::delivery::{Carrier, Told};
@@ -124,7 +124,7 @@ impl Traces {
             .with_threads(false)
             .with_target(false)
             .with_context_activation(false)
-            .with_filter(filter_fn(is_of_a_trace).and(LevelFilter::INFO))
+            .with_filter(filter_fn(is_of_a_trace).with_max_level_hint(LevelFilter::INFO))
             .boxed()
     }
 
