@@ -149,7 +149,8 @@ fn a_request_is_one_in_its_answer_its_log_and_its_trace() {
     let environment = [("OTEL_EXPORTER_OTLP_HEADERS", headers.as_str()), ("OTEL_SERVICE_NAME", "catalog-of-the-shop")];
     let service = serve(&collector.address, &environment, &["--log", "debug", "--max-traces-per-second", "1000"]);
     let (parent, secrets) = (traceparent("01"), Secrets::default());
-    [&service.token, KEY].map(|it| secrets.remember(it));
+    secrets.remember(&service.token);
+    secrets.remember(KEY);
     let asked = [("traceparent", parent.as_str()), ("x-request-id", "poll-42"), ("accept-encoding", "gzip")];
     let answer = service.get(&format!("{MESH}?labelSelector=team"), &asked);
     assert_eq!((answer.status, answer.header("x-request-id")), (200, "poll-42"));
