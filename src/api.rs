@@ -12,6 +12,7 @@ pub mod negotiate;
 pub mod openapi;
 pub mod params;
 pub mod render;
+pub mod request;
 
 use std::sync::Arc;
 

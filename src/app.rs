@@ -36,6 +36,7 @@ use crate::origins::manifests::{self, Manifests};
 use crate::telemetry::admin::{self, Admin};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// What to give where no cluster is configured, and folders would do.
 const ANY_ORIGIN: &str = "Give --kubeconfig FILE or --context NAME, run in a cluster, or give --manifests DIR.";
@@ -56,12 +57,21 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn run_command(cli: Cli) -> anyhow::Result<ExitCode> {
-    logs::start(&cli.logs.log, cli.logs.log_format)?;
+    let start_logs = |traces: Option<&Traces>| logs::start(&cli.logs.log, cli.logs.log_format, traces);
+    // The service does so once it is known which traces there are.
+    if !matches!(cli.command, Command::Serve(_)) {
+        start_logs(None)?;
+    }
     match cli.command {
         Command::Serve(args) => {
             let config = args.checked()?;
             let runtime = runtime()?;
+            let traces = config.traces.as_ref().map(|it| Traces::new(it, runtime.handle().clone())).transpose()?;
+            start_logs(traces.as_ref())?;
             let served = runtime.block_on(serve(config));
+            if let Some(traces) = traces {
+                traces.end(MAX_WAIT);
+            }
             // A file system that hangs must not keep the process.
             runtime.shutdown_timeout(MAX_WAIT);
             served.map(|()| ExitCode::SUCCESS)
@@ -140,7 +150,8 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let admin =
         Admin { reader: reader.clone(), access: access.clone(), metrics: metrics.clone(), draining: draining.clone() };
     let api = Api { reader, access: access.clone(), bodies: Bodies::new(config.view_memory) };
-    let router = api::router(api, Edge::new(&process_prefix()?, metrics.observer()));
+    let tracing = config.traces.is_some().then(Traces::of_requests);
+    let router = api::router(api, Edge::traced(&process_prefix()?, metrics.observer(), tracing));
 
     let (stop, stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);

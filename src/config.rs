@@ -189,6 +189,21 @@ pub struct TlsArgs {
     client_ca: Option<PathBuf>,
 }
 
+/// Which traces are made, and where they go.
+#[derive(Debug, Args)]
+#[command(mut_args(adapted))]
+pub struct TraceArgs {
+    /// The OpenTelemetry collector to send traces to over HTTP, such as `http://collector:4318`; without, none are made
+    #[arg(long, env = "EVENTMESH_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Of a hundred requests without a trace of their caller's, how many are traced [default: 100]
+    #[arg(long, env = "EVENTMESH_TRACE_PERCENT", value_name = "PERCENT")]
+    trace_percent: Option<u64>,
+    /// How many requests are traced a second at the most, those included whose callers ask for it [default: 10]
+    #[arg(long, env = "EVENTMESH_MAX_TRACES_PER_SECOND", value_name = "COUNT")]
+    max_traces_per_second: Option<u64>,
+}
+
 #[derive(Debug, Args)]
 #[command(mut_args(adapted))]
 pub struct ServeArgs {
@@ -235,6 +250,8 @@ pub struct ServeArgs {
     /// How many MiB of memory views may take, those that are kept and those that are being sent; what was used last stays
     #[arg(long, env = "EVENTMESH_VIEW_MEMORY", default_value_t = 256, value_name = "MIB")]
     view_memory: u64,
+    #[command(flatten)]
+    traces: TraceArgs,
     /// A file of tokens: one `name:sha256-hex-of-token[:namespace,…]` per line
     #[arg(long, env = "EVENTMESH_TOKENS_FILE", value_name = "FILE")]
     tokens_file: Option<PathBuf>,
@@ -368,8 +385,13 @@ impl ConfigError {
 }
 
 /// What numbers may be, by their keys: flags and keys of files are held to it, and the schema says it.
-const RANGES: [(&str, RangeInclusive<u64>); 3] =
-    [("max-connections", 1..=u32::MAX as u64), ("max-manifest-bytes", 1..=1 << 40), ("view-memory", 1..=1 << 20)];
+const RANGES: [(&str, RangeInclusive<u64>); 5] = [
+    ("max-connections", 1..=u32::MAX as u64),
+    ("max-manifest-bytes", 1..=1 << 40),
+    ("view-memory", 1..=1 << 20),
+    ("trace-percent", 0..=100),
+    ("max-traces-per-second", 0..=u32::MAX as u64),
+];
 
 /// What a number may be.
 fn range_of(arg: &Arg) -> Option<RangeInclusive<u64>> {

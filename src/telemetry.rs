@@ -1,5 +1,6 @@
-//! What the service tells those who run it: logs, metrics, and the admin server.
+//! What the service tells those who run it: logs, metrics, traces, and the admin server.
 
 pub mod admin;
 pub mod logs;
 pub mod metrics;
+pub mod traces;

@@ -2,6 +2,9 @@
 
 mod support;
 
+#[path = "e2e/traces.rs"]
+mod traces;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

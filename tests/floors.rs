@@ -33,6 +33,7 @@ const PLAN: &[Floor] = &[
             "serde_json",
             "thiserror",
             "tokio",
+            "tracing",
         ],
     },
     Floor {

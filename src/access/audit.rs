@@ -81,10 +81,10 @@ impl Audit {
     }
 
     /// A token is not accepted. `token` is a keyed hash of it, to know it again.
-    pub fn refused(&self, token: [u8; 32], from: IpAddr, why: &str) {
+    pub fn refused(&self, token: [u8; 32], from: IpAddr, reason: &str) {
         let Some(left_out) = self.refusal(token, from) else { return };
         let more = if left_out == 0 { String::new() } else { format!("; {left_out} lines like this were left out") };
-        warn!(target: TARGET, event = "refusal", %from, why, left_out, "A token is refused: {why}{more}");
+        warn!(target: TARGET, event = "refusal", %from, reason, left_out, "A token is refused: {reason}{more}");
     }
 
     /// Too many tokens come from there.

@@ -159,7 +159,7 @@ impl Rbac {
         if is_news {
             warn!(
                 resource = plural,
-                %failure,
+                reason = %failure,
                 "Changes of {plural} are not heard of, so that rights are asked for every {} s: {failure}",
                 UNWATCHED.as_secs()
             );

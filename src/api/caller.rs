@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
-use tracing::trace;
+use tracing::{Instrument as _, info_span, trace};
 
 use super::Api;
 use super::error::ApiError;
@@ -51,8 +51,8 @@ impl FromRequestParts<Arc<Api>> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         let Peer(from) = parts.extensions.get().copied().unwrap_or(Peer(Ipv4Addr::UNSPECIFIED.into()));
         let token = bearer_token(&parts.headers)?;
-        let identity = api.access.identify(&token, from).await?;
-        trace!(caller = ?identity.name(), "Identified");
+        let identity = api.access.identify(&token, from).instrument(info_span!("identify")).await?;
+        trace!(user = identity.name(), "Identified");
         if let Some(known) = parts.extensions.get::<Known>() {
             known.set();
         }
@@ -66,7 +66,8 @@ impl Caller {
     /// # Errors
     /// When that cannot be found out.
     pub async fn grant(&self, api: &Api, snapshot: &Snapshot) -> Result<Arc<Grant>, ApiError> {
-        Ok(api.access.grant(&self.identity, self.from, snapshot).await?)
+        let granted = api.access.grant(&self.identity, self.from, snapshot);
+        Ok(granted.instrument(info_span!("grant")).await?)
     }
 }
 

@@ -10,9 +10,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt as _;
-use tracing::debug;
+use tracing::{Instrument as _, Span, debug, field, info_span};
 
 use super::error::ApiError;
+use super::request::{Ids, Tracing};
 
 /// Told of each answer: method, route, status, time taken.
 pub type Observer = Arc<dyn Fn(&Method, &str, StatusCode, Duration) + Send + Sync>;
@@ -36,12 +37,19 @@ struct Inner {
     prefix: String,
     count: AtomicU32,
     observer: Observer,
+    /// Without, nothing is traced.
+    tracing: Option<Tracing>,
 }
 
 impl Edge {
     /// `prefix` distinguishes the ids of this process from those of others.
     pub fn new(prefix: &str, observer: Observer) -> Self {
-        Self(Arc::new(Inner { prefix: prefix.into(), count: AtomicU32::new(0), observer }))
+        Self::traced(prefix, observer, None)
+    }
+
+    /// The same, and requests are traced if there is somebody who does that.
+    pub fn traced(prefix: &str, observer: Observer, tracing: Option<Tracing>) -> Self {
+        Self(Arc::new(Inner { prefix: prefix.into(), count: AtomicU32::new(0), observer, tracing }))
     }
 
     /// The caller's id for the request when there is a sensible one, else one of ours.
@@ -58,22 +66,78 @@ impl Edge {
 
 /// Runs a request between the limits and dresses its answer.
 pub async fn edge(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    let request_id = edge.request_id(request.headers());
+    let Some(tracing) = &edge.0.tracing else {
+        return Ids { request: request_id, trace: None }.of(answered(&edge, request, next)).await;
+    };
+    let span = span_of(&request, &request_id);
+    let trace = tracing(&span, request.headers());
+    let answered = async {
+        let response = answered(&edge, request, next).await;
+        record(&Span::current(), response.status());
+        response
+    };
+    Ids { request: request_id, trace }.of(answered.instrument(span)).await
+}
+
+async fn answered(edge: &Edge, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let id = edge.request_id(request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let outcome = match too_large(&request) {
         Some(error) => Err(error),
         None => within_limits(request, next).await.and_then(outcome),
     };
+    let id = Ids::with_current(|it| it.request.clone()).unwrap_or(HeaderValue::from_static("-"));
     let mut response = outcome.unwrap_or_else(|error| error.answer(id.to_str().unwrap_or_default()));
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    debug!(request_id = ?id, %method, route, status = response.status().as_u16(), elapsed = ?began.elapsed(), "Answered");
-    (edge.0.observer)(&method, route, response.status(), began.elapsed());
+    let elapsed = began.elapsed();
+    debug!(%method, route, status = response.status().as_u16(), elapsed_seconds = elapsed.as_secs_f64(), "Answered");
+    (edge.0.observer)(&method, route, response.status(), elapsed);
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// The span of a request, in the words of OpenTelemetry. Who asks is not in it, and of what they write only what is known
+/// to be harmless: the path where it is one of ours, and no query.
+fn span_of(request: &Request, id: &HeaderValue) -> Span {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let method = known_method(request.method());
+    let name = match (method, route) {
+        (Some(method), Some(route)) => format!("{method} {route}"),
+        (Some(method), None) => method.to_owned(),
+        (None, route) => format!("HTTP {}", route.unwrap_or_default()).trim_end().to_owned(),
+    };
+    info_span!(
+        "request",
+        otel.name = name,
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        http.request.method = method.unwrap_or("_OTHER"),
+        http.route = route,
+        url.path = route.filter(|it| *it == request.uri().path()),
+        http.response.status_code = field::Empty,
+        error.type = field::Empty,
+        eventmesh.request_id = id.to_str().unwrap_or_default(),
+    )
+}
+
+/// What a trace tells of an answer. What the caller did wrong is no error of ours.
+fn record(span: &Span, status: StatusCode) {
+    // Other numbers would be told as texts.
+    span.record("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+        span.record("error.type", status.as_str());
+    }
+}
+
+/// A method by its name, unless it is one that a caller made up.
+fn known_method(method: &Method) -> Option<&'static str> {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+    KNOWN.into_iter().find(|it| *it == method.as_str())
 }
 
 /// The error that a handler left in its answer, or the answer.

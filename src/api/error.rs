@@ -115,8 +115,8 @@ impl ApiError {
     pub fn answer(&self, request_id: &str) -> Response {
         let status = self.status();
         match self {
-            Self::Internal(cause) => tracing::error!(request_id, cause, "A request failed: {cause}"),
-            Self::NoReview(cause) => tracing::warn!(request_id, cause, "A caller cannot be reviewed: {cause}"),
+            Self::Internal(reason) => tracing::error!(reason, "A request failed: {reason}"),
+            Self::NoReview(reason) => tracing::warn!(reason, "A caller cannot be reviewed: {reason}"),
             _ => (),
         }
         let body = serde_json::to_vec(&self.problem(request_id)).unwrap_or_default();

@@ -18,6 +18,7 @@ use axum::http::HeaderValue;
 use bytes::Bytes;
 use hashbrown::DefaultHashBuilder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{Instrument as _, info_span};
 
 use self::forms::{Forms, FormsOf};
 use self::kept::Kept;
@@ -298,14 +299,14 @@ impl Bodies {
         // The whole view is not counted: whoever polls it is not kept waiting by selections.
         let turn = if selection.is_everything() { None } else { Some(self.turn(&grant).await?) };
         let bodies = self.clone();
-        off_path(move || {
+        let making = off_path(move || {
             let _turn = turn;
             let text = Text::of(snapshot.view(&grant.grant, &selection), earlier.as_ref().map(|it| &it.text))?;
             let body = bodies.body(&text);
             Ok(Made { text, body })
-        })
-        .await?
-        .map_err(|error: serde_json::Error| ApiError::Internal(error.to_string()))
+        });
+        let made = making.instrument(info_span!("render")).await?;
+        made.map_err(|error: serde_json::Error| ApiError::Internal(error.to_string()))
     }
 
     /// What is kept: views, then forms; of each how many there are and how many bytes they take.

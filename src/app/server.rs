@@ -128,13 +128,13 @@ impl Server {
                     let served = service.clone().serve(stream, peer, stopped.clone());
                     tokio::spawn(async move {
                         if let Err(reason) = served.await {
-                            debug!(%peer, %reason, "A connection ended early: {reason}");
+                            debug!(from = %peer.ip(), %reason, "A connection ended early: {reason}");
                         }
                         drop(place);
                     });
                 }
                 Err(error) => {
-                    warn!(%error, "A connection cannot be accepted: {error}");
+                    warn!(reason = %error, "A connection cannot be accepted: {error}");
                     tokio::time::sleep(PAUSE).await;
                 }
             }

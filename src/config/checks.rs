@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::is_open_to_all;
-use super::{CheckArgs, ClusterArgs, ConfigError, DoctorArgs, ExportArgs, ManifestArgs, ServeArgs, TlsArgs};
+use super::{CheckArgs, ClusterArgs, ConfigError, DoctorArgs, ExportArgs, ManifestArgs, ServeArgs, TlsArgs, TraceArgs};
 use crate::access::jwt::{Configured, parse_configuration, read_configuration};
 use crate::access::tokens::Settings;
 use crate::app::server::tls;
@@ -17,6 +17,7 @@ use crate::origins::kubernetes::convert::Converter;
 use crate::origins::kubernetes::examine::Account;
 use crate::origins::kubernetes::once::Limits;
 use crate::origins::manifests;
+use crate::telemetry::traces;
 
 /// How long a file has to be at rest before it is read: an editor writes it in several steps.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -32,6 +33,8 @@ pub struct Serve {
     pub max_connections: u32,
     /// In bytes.
     pub view_memory: usize,
+    /// Without, none are made.
+    pub traces: Option<traces::Settings>,
     pub authenticator: Authenticator,
 }
 
@@ -60,6 +63,8 @@ const AUDIENCE: &str = "eventmesh-catalog";
 const TOKEN_CACHE: Duration = Duration::from_secs(10);
 /// How long reading a cluster once may take unless it is said.
 const TIMEOUT: Duration = Duration::from_mins(2);
+/// How many of a hundred requests are traced unless it is said, and how many a second at the most.
+const TRACES: (u64, u64) = (100, 10);
 /// The longest that a token may count without being looked at.
 const MAX_TOKEN_CACHE: Duration = Duration::from_mins(5);
 
@@ -84,12 +89,17 @@ impl ServeArgs {
             listen,
             admin_listen,
             tls: self.tls.checked()?,
-            // Its range is that.
-            max_connections: u32::try_from(self.max_connections).unwrap_or(u32::MAX),
+            max_connections: within(self.max_connections),
             view_memory: usize::try_from(self.view_memory << 20).unwrap_or(usize::MAX),
+            traces: self.traces.checked()?,
             authenticator,
         })
     }
+}
+
+/// A number whose range is within that of the type.
+fn within(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Folders or a cluster, as whoever names both may not mean what one of them would do.
@@ -328,6 +338,34 @@ impl TlsArgs {
             (None, None, Some(_)) => lacks("--tls-client-ca", "--tls-cert and --tls-key"),
             (None, None, None) => Ok(None),
         }
+    }
+}
+
+impl TraceArgs {
+    fn checked(self) -> Result<Option<traces::Settings>, ConfigError> {
+        let Some(endpoint) = self.otlp_endpoint else {
+            let percent = self.trace_percent.map(|_| "--trace-percent");
+            return match percent.or(self.max_traces_per_second.map(|_| "--max-traces-per-second")) {
+                None => Ok(None),
+                Some(flag) => Err(ConfigError::new(
+                    format!("{flag} is of no use without --otlp-endpoint."),
+                    "Give --otlp-endpoint URL, or leave that out.",
+                )),
+            };
+        };
+        let endpoint = traces::Endpoint::new(&endpoint).map_err(|reason| {
+            ConfigError::new(
+                format!("--otlp-endpoint: {reason}."),
+                "Give the address of a collector, such as http://collector:4318; what it wants to know of who sends goes \
+                 into the environment, into OTEL_EXPORTER_OTLP_HEADERS.",
+            )
+        })?;
+        let (percent, per_second) = TRACES;
+        Ok(Some(traces::Settings {
+            endpoint,
+            percent: within(self.trace_percent.unwrap_or(percent)),
+            per_second: within(self.max_traces_per_second.unwrap_or(per_second)),
+        }))
     }
 }
 

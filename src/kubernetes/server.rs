@@ -15,6 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::{Instrument as _, Span, field, info_span};
 
 use super::failure::{Failure, failure, words};
 
@@ -212,10 +213,35 @@ impl Server {
     }
 
     async fn send(&self, request: http::Result<http::Request<Body>>) -> Result<Answer, Failure> {
-        let sent = self.client.send(request.map_err(|error| Failure::Garbled(error.to_string()))?);
-        let response = within(self.patience, sent).await?.map_err(|error| unreachable(&error))?;
+        let request = request.map_err(|error| Failure::Garbled(error.to_string()))?;
+        let span = self.span_of(&request);
+        self.answer(request).instrument(span).await
+    }
+
+    /// The span of a question, in the words of OpenTelemetry. The query is not in it.
+    fn span_of(&self, request: &http::Request<Body>) -> Span {
+        let at = &self.config.cluster_url;
+        info_span!(
+            "ask",
+            otel.name = request.method().as_str(),
+            otel.kind = "client",
+            otel.status_code = field::Empty,
+            http.request.method = request.method().as_str(),
+            url.path = request.uri().path(),
+            server.address = at.host(),
+            server.port = at.port_u16().map(i64::from),
+            http.response.status_code = field::Empty,
+            error.type = field::Empty,
+        )
+    }
+
+    async fn answer(&self, request: http::Request<Body>) -> Result<Answer, Failure> {
+        let sent = within(self.patience, self.client.send(request)).await;
+        let sent = sent.and_then(|it| it.map_err(|error| unreachable(&error)));
+        let response = sent.inspect_err(|_| failed("unreachable"))?;
         self.pulse.beat();
         let status = response.status();
+        Span::current().record("http.response.status_code", i64::from(status.as_u16()));
         let retry_after = retry_after(response.headers());
         let (head, body) = response.into_parts();
         let pulse = self.pulse.clone();
@@ -223,10 +249,16 @@ impl Server {
         if status.is_success() {
             return Ok(answer);
         }
+        failed(status.as_str());
         // The status says enough where the words cannot be read.
         let body = answer.at_most(MAX_ERROR).whole().await.unwrap_or_default();
         Err(failure(status.as_u16(), &words(&body), retry_after))
     }
+}
+
+/// Tells the span of a question that there is no answer.
+fn failed(kind: &str) {
+    Span::current().record("otel.status_code", "ERROR").record("error.type", kind);
 }
 
 const USER_AGENT: http::HeaderValue =

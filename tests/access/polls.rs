@@ -149,7 +149,7 @@ async fn who_is_let_in_and_who_is_not_is_told_once() {
     let [refusal] = &refusals[..] else { panic!("{refusals:#?}") };
     println!("{refusal}");
     assert_eq!((&refusal["from"], refusal.get("user")), (&"127.0.0.1".into(), None));
-    assert_eq!(refusal["why"], "the API server does not accept the token");
+    assert_eq!(refusal["reason"], "the API server does not accept the token");
 
     cluster.grant("bank", "jane", service_account(HOME, "jane"), &[brokers()]).await;
     eventually("another grant", async || {

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The binary with these arguments and no settings from the environment, the cluster of whoever runs the tests included.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eventmesh-catalog"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EVENTMESH_")) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EVENTMESH_") || name.starts_with("OTEL_")) {
         command.env_remove(name);
     }
     for name in ["KUBECONFIG", "KUBERNETES_SERVICE_HOST"] {
@@ -61,10 +61,16 @@ impl Service {
 
     /// Serves with these arguments on free ports, and reads from the greeting where.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_in(&[], arguments)
+    }
+
+    /// The same, with variables of the environment.
+    pub fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let free = ["serve", "--admin-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
         let free = if arguments.contains(&"--listen") { &free[..3] } else { &free[..] };
-        let mut child =
-            command(&[free, arguments].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = command(&[free, arguments].concat());
+        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let greeting = lines.next().expect("a greeting");
         let after = |text: &str, mark: &str| -> String {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tracing::{Instrument as _, info_span};
 
 use super::kept::Kept;
 use super::text::Text;
@@ -96,6 +97,12 @@ impl FormsOf {
         if let Some(kept) = self.all.0.kept.get(&key) {
             return Ok(kept);
         }
+        let form = self.make(encoding).instrument(info_span!("compress", eventmesh.encoding = encoding.name())).await?;
+        self.all.0.kept.put(key, form.clone(), form.len());
+        Ok(form)
+    }
+
+    async fn make(&self, encoding: Encoding) -> Result<Bytes, ApiError> {
         // A form is not larger than the text; what it is smaller by is given back.
         let mut room = self.all.room(self.text.len()).await?;
         let text = self.text.clone();
@@ -107,9 +114,7 @@ impl FormsOf {
         let bytes = written.map_err(|error| ApiError::Internal(format!("{}: {error}", encoding.name())))?;
         let spare = room.num_permits().saturating_sub(units(bytes.len()) as usize);
         drop(room.split(spare));
-        let form = Bytes::from_owner(Form { bytes, _room: room });
-        self.all.0.kept.put(key, form.clone(), form.len());
-        Ok(form)
+        Ok(Bytes::from_owner(Form { bytes, _room: room }))
     }
 
     fn making(&self, encoding: Encoding) -> &Mutex<()> {

@@ -248,7 +248,7 @@ impl Cluster {
                 self.discovered.insert(of, endpoint);
             }
             Err(failure) => {
-                warn!(kind = %of, %failure, "Where {of} is served cannot be found out: {failure}");
+                warn!(kind = %of, reason = %failure, "Where {of} is served cannot be found out: {failure}");
                 let wait = question.backoff.next(Some(&failure));
                 question.failure = Some(failure);
                 self.discover(of, number, wait);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{Instrument as _, debug, info_span};
 
 use super::convert::Converter;
 use super::kinds::Reading;
@@ -151,7 +151,7 @@ impl Reflector {
                 continue;
             }
             if let Some(failure) = failure {
-                debug!(kind = %self.scope.endpoint.of, %failure, "Reading {}: {failure}", self.scope.endpoint.of);
+                debug!(kind = %self.scope.endpoint.of, reason = %failure, "Reading {}: {failure}", self.scope.endpoint.of);
                 position = position.filter(|_| keeps_position(&failure));
                 if self.teller.tell(Report::Failed(failure.clone())).await.is_err() {
                     return Unwanted;
@@ -205,7 +205,9 @@ impl Reflector {
     async fn list(&self, page: usize) -> Result<Position, Stop> {
         let on_progress = |progress| self.teller.tell_if_there_is_room(Report::Progress(progress));
         let server = if page == MANY { self.server.with_patience(PATIENCE_WITH_MANY) } else { self.server.clone() };
-        let listed = list(&server, &self.scope, page, |it| self.read(it), on_progress).await?;
+        let span = info_span!("list", eventmesh.kind = %self.scope.endpoint.of);
+        let listing = list(&server, &self.scope, page, |it| self.read(it), on_progress);
+        let listed = listing.instrument(span).await?;
         self.teller.tell(Report::Listed(listed.objects)).await?;
         Ok(Position { version: listed.version, is_doubtful: false })
     }

@@ -94,7 +94,7 @@ impl Watches {
         };
         let watcher = notify::recommended_watcher(on_event);
         if let Err(error) = &watcher {
-            warn!(%error, "The system does not tell of changed files; looking every {LOOK_ANYWAY:?} instead");
+            warn!(reason = %error, "The system does not tell of changed files; looking every {LOOK_ANYWAY:?} instead");
         }
         let roots = roots.iter().map(|it| (it.clone(), None)).collect();
         (Self { roots, watcher: watcher.ok(), _tell_changed: tell_changed }, changes)
@@ -120,7 +120,7 @@ impl Watches {
 fn is_watched(watcher: &mut RecommendedWatcher, root: &Path) -> bool {
     let watching = watcher.watch(root, RecursiveMode::Recursive);
     if let Err(error) = &watching {
-        debug!(root = %root.display(), %error, "Not watched; looking every {LOOK_ANYWAY:?} instead");
+        debug!(file = %root.display(), reason = %error, "Not watched; looking every {LOOK_ANYWAY:?} instead");
     }
     watching.is_ok()
 }

@@ -278,9 +278,9 @@ impl Kind {
         let Some(of) = self.of() else { return };
         if *failure == Failure::Expired {
             // Nothing out of the ordinary.
-            info!(kind = %of, "{of} is listed again: {failure}");
+            info!(kind = %of, reason = %failure, "{of} is listed again: {failure}");
         } else {
-            warn!(kind = %of, "{of} cannot be read: {failure}");
+            warn!(kind = %of, reason = %failure, "{of} cannot be read: {failure}");
         }
     }
 
