@@ -61,10 +61,15 @@ impl Service {
 
     /// Serves with these arguments on free ports, and reads from the greeting where.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_by(command(&[]), arguments)
+    }
+
+    /// The same, by another command that takes the arguments of the binary.
+    pub fn start_by(mut command: Command, arguments: &[&str]) -> Self {
         let free = ["serve", "--admin-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
         let free = if arguments.contains(&"--listen") { &free[..3] } else { &free[..] };
-        let mut child =
-            command(&[free, arguments].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.args(free).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let greeting = lines.next().expect("a greeting");
         let after = |text: &str, mark: &str| -> String {
