@@ -11,12 +11,14 @@ mod nameserver;
 mod support;
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use serde_json::json;
+use flate2::read::ZlibDecoder;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::archive::Image;
@@ -76,6 +78,33 @@ fn it_tells_its_revision() {
     let label = |name: &str| image.config()["Labels"][format!("org.opencontainers.image.{name}")].clone();
     let [version, revision] = ["version", "revision"].map(|it| label(it).as_str().unwrap().to_owned());
     assert_eq!(told, format!("eventmesh-catalog {version} ({revision})\n"));
+}
+
+#[test]
+#[ignore = "needs an image; see `make image-test`"]
+fn it_lists_what_it_is_made_of() {
+    let image = Image::open();
+    let folder = TempDir::new().unwrap();
+    let [section, copy] = ["section", "copy"].map(|it| folder.path().join(it));
+    let mut objcopy = Command::new("objcopy");
+    objcopy.arg(format!("--dump-section=.dep-v0={}", section.display())).arg(image.root().join("eventmesh-catalog"));
+    assert!(objcopy.arg(copy).status().unwrap().success());
+    let list = ZlibDecoder::new(File::open(section).expect("a list"));
+    let list: Value = serde_json::from_reader(list).unwrap();
+
+    let lock = support::read("Cargo.lock");
+    let packages = list["packages"].as_array().unwrap();
+    println!("{} crates", packages.len());
+    let mut names = vec![];
+    for package in packages {
+        let [name, version] = ["name", "version"].map(|it| package[it].as_str().unwrap());
+        let locked = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+        assert!(lock.contains(&locked), "{name} {version} is not in Cargo.lock");
+        names.push(name);
+    }
+    for name in ["eventmesh-catalog", "rustls", "hyper", "mimalloc"] {
+        assert!(names.contains(&name), "{name} is not listed");
+    }
 }
 
 #[test]
