@@ -6,12 +6,13 @@ CARGO_FUZZ_VERSION := 0.13
 NIGHTLY := nightly
 FUZZ_SECONDS := 60
 
-.PHONY: run demo test test-service test-module check check-service check-module bench bench-cluster openapi docs properties oracle revocation fuzz
+.PHONY: run demo test test-service test-module check check-service check-module bench bench-cluster openapi docs properties oracle revocation fuzz check-release audit image image-test reproducible
 
 # npm and the like, with a Node.js that Backstage supports.
 IN_MODULE := cd backstage-plugin && bin/with-node
 # What a command prints, in a file that is never half written.
 written_by = cargo run --quiet -- $(1) > $(2).new && mv $(2).new $(2)
+ensure_cargo_deny := cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --version '^$(CARGO_DENY_VERSION)'
 MODULE_PACKAGES := backstage-plugin/node_modules/.package-lock.json
 
 run:
@@ -35,7 +36,7 @@ $(MODULE_PACKAGES): backstage-plugin/package-lock.json
 	$(IN_MODULE) npm ci
 	touch $@
 
-check: check-service check-module
+check: check-service check-module check-release
 
 check-module: $(MODULE_PACKAGES)
 	$(IN_MODULE) npm run check
@@ -44,9 +45,31 @@ check-service:
 	cargo fmt --check
 	cargo clippy --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --document-private-items
-	cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --version '^$(CARGO_DENY_VERSION)'
+	$(ensure_cargo_deny)
 	cargo deny check licenses bans sources
 	if cargo deny fetch >/dev/null 2>&1; then cargo deny check --disable-fetch advisories; else echo 'advisories NOT checked: their database is out of reach'; fi
+
+# Workflows, Dockerfile and scripts.
+check-release:
+	release/lint
+
+# What is known of the dependencies to be vulnerable.
+audit: $(MODULE_PACKAGES)
+	$(ensure_cargo_deny)
+	cargo deny check advisories
+	$(IN_MODULE) npm audit --omit=dev --audit-level=high
+
+# The image of this machine's architecture, without Docker.
+image:
+	release/image
+
+# The image as Kubernetes runs it, beside a real API server. Needs root.
+image-test:
+	image=$$(release/image) && EVENTMESH_TEST_IMAGE=$$image cargo test --test image -- --ignored --nocapture --test-threads 1
+
+# What is released, built twice from nothing in different places, and compared. Half an hour.
+reproducible:
+	release/reproducible
 
 bench:
 	cargo bench --bench mesh --bench http

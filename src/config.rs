@@ -20,10 +20,11 @@ pub use self::file::is_open_to_all;
 pub use self::layers::{Form, Refusal, Setting, Source, parse};
 use crate::mesh::object::is_namespace_name;
 use crate::origins::kubernetes::examine::Account;
+use crate::telemetry::build;
 
 /// Which events exist, who sends them, who consumes them: the event catalog of a Knative cluster or repository.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 110)]
+#[command(version = build::version(), propagate_version = true, max_term_width = 110)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

@@ -204,7 +204,7 @@ fn those_who_run_it_are_told() {
         "eventmesh_complete 1",
         "eventmesh_manifest_problems 0",
         "eventmesh_objects{group=\"eventing.knative.dev\",kind=\"EventType\"} 13",
-        "eventmesh_build_info{version=\"0.1.0\"} 1",
+        "eventmesh_build_info{version=\"0.1.0\",revision=\"\"} 1",
     ] {
         assert!(metrics.body.lines().any(|it| it == line), "{line} in {}", metrics.body);
     }

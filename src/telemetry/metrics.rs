@@ -17,6 +17,7 @@ use crate::access::Access;
 use crate::access::reviews::Counts;
 use crate::api::edge::Observer;
 use crate::index::Reader;
+use crate::telemetry::build;
 
 /// What the service counts.
 #[derive(Clone)]
@@ -111,7 +112,11 @@ impl Default for Metrics {
             reviews.clone(),
         );
         registry.register("failed_reviews", "Those that it did not answer", failed_reviews.clone());
-        registry.register("build", "Build", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register(
+            "build",
+            "Build",
+            Info::new(vec![("version", build::VERSION), ("revision", build::REVISION)]),
+        );
         let counted = Mutex::default();
         Self(Arc::new(Inner {
             registry,

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::Request;
 use kube::Client;
 use kube::config::{AuthInfo, Config, KubeConfigOptions, Kubeconfig};
@@ -146,6 +148,16 @@ impl Cluster {
     pub fn server(&self) -> String {
         let (cluster, _) = self.identities();
         cluster.server.expect("a server").trim_end_matches('/').to_owned()
+    }
+
+    /// The certificate of its authority, in PEM.
+    pub fn authority(&self) -> String {
+        let (cluster, _) = self.identities();
+        if let Some(file) = cluster.certificate_authority {
+            return std::fs::read_to_string(file).expect("the certificate of the authority");
+        }
+        let data = cluster.certificate_authority_data.expect("a certificate of an authority");
+        String::from_utf8(STANDARD.decode(data).expect("base64")).expect("PEM")
     }
 
     /// The token of the administrator.

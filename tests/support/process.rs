@@ -66,10 +66,16 @@ impl Service {
 
     /// The same, with variables of the environment.
     pub fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut command = command(&[]);
+        command.envs(environment.iter().copied());
+        Self::start_by(command, arguments)
+    }
+
+    /// The same, by another command that takes the arguments of the binary.
+    pub fn start_by(mut command: Command, arguments: &[&str]) -> Self {
         let free = ["serve", "--admin-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
         let free = if arguments.contains(&"--listen") { &free[..3] } else { &free[..] };
-        let mut command = command(&[free, arguments].concat());
-        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(free).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let greeting = lines.next().expect("a greeting");

@@ -45,7 +45,11 @@ impl Authority {
 
     /// For 127.0.0.1, and just as good for a client.
     pub fn issue(&self) -> Issued {
-        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        self.issue_for("127.0.0.1")
+    }
+
+    pub fn issue_for(&self, name: &str) -> Issued {
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         Issued { certificate: params.signed_by(&key, &self.issuer).unwrap(), key }
     }
