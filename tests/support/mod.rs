@@ -5,6 +5,7 @@ pub mod callers;
 pub mod cluster;
 pub mod events;
 pub mod generate;
+pub mod history;
 pub mod meshes;
 pub mod oracle;
 pub mod polling;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
-use hyper::Request;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, HOST};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -48,6 +48,19 @@ impl Caller {
     }
 
     async fn try_ask(&mut self, path: &str) -> Result<Answer, hyper::Error> {
+        let (parts, body) = self.request(path, &[]).await?.into_parts();
+        let mut head = String::new();
+        for (name, value) in &parts.headers {
+            let _ = writeln!(head, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+        }
+        Ok(Answer { status: parts.status.as_u16(), head, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+
+    /// Asks on the connection there is, and on a new one when there is none or it has ended before.
+    pub async fn request(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Response<Bytes>, hyper::Error> {
+        if self.connection.as_ref().is_some_and(SendRequest::is_closed) {
+            self.connection = None;
+        }
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => {
@@ -60,14 +73,12 @@ impl Caller {
         };
         connection.ready().await?;
         let request = Request::get(path).header(HOST, &self.address);
-        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token)).body(Empty::new()).unwrap();
-        let (parts, body) = connection.send_request(request).await?.into_parts();
-        let body = body.collect().await?.to_bytes();
-        let mut head = String::new();
-        for (name, value) in &parts.headers {
-            let _ = writeln!(head, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+        let mut request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
-        Ok(Answer { status: parts.status.as_u16(), head, body: String::from_utf8_lossy(&body).into_owned() })
+        let (parts, body) = connection.send_request(request.body(Empty::new()).unwrap()).await?.into_parts();
+        Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
     }
 }
 
