@@ -4,6 +4,8 @@
 //! short, and each part of it only ever goes from an earlier state to a later one. In the end it is what the API server
 //! holds.
 
+#[path = "outages/soak.rs"]
+mod soak;
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};

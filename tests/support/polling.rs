@@ -1,6 +1,7 @@
 //! Callers who keep their connection, and those who ask all the time.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -172,4 +173,31 @@ impl Drop for Poller {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// All encodings that answers come in.
+pub const ENCODINGS: [&str; 4] = ["identity", "gzip", "br", "zstd"];
+
+/// The content of an answer, in whatever encoding it came.
+pub fn decoded(answer: &Response<Bytes>) -> Vec<u8> {
+    let (body, mut content) = (&answer.body()[..], vec![]);
+    let read = match header(answer, "content-encoding") {
+        "" | "identity" => return body.to_vec(),
+        "gzip" => flate2::read::GzDecoder::new(body).read_to_end(&mut content),
+        "br" => brotli::Decompressor::new(body, 4096).read_to_end(&mut content),
+        "zstd" => return zstd::decode_all(body).expect("zstd"),
+        other => panic!("nobody asked for {other}"),
+    };
+    read.expect("what the header says");
+    content
+}
+
+/// A header field, empty where it is missing.
+pub fn header<'a>(answer: &'a Response<Bytes>, name: &str) -> &'a str {
+    answer.headers().get(name).and_then(|it| it.to_str().ok()).unwrap_or_default()
+}
+
+/// What a tag says of the content, whatever the encoding.
+pub fn tag(answer: &Response<Bytes>) -> &str {
+    header(answer, "etag").trim_matches('"').split('-').next().unwrap_or_default()
 }
