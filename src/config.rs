@@ -196,6 +196,15 @@ pub struct ServeArgs {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     max_connections: u32,
+    /// How long to go on answering once told to end (SIGTERM), such as `15s`: for balancers that find out a moment later
+    #[arg(
+        long,
+        env = "EVENTMESH_SHUTDOWN_DELAY",
+        default_value = "0s",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    shutdown_delay: Duration,
     /// A file of tokens: one `name:sha256-hex-of-token[:namespace,…]` per line
     #[arg(long, env = "EVENTMESH_TOKENS_FILE", value_name = "FILE")]
     tokens_file: Option<PathBuf>,

@@ -28,6 +28,7 @@ pub struct Serve {
     pub admin_listen: SocketAddr,
     pub tls: Option<tls::Files>,
     pub max_connections: u32,
+    pub shutdown_delay: Duration,
     pub authenticator: Authenticator,
 }
 
@@ -83,6 +84,7 @@ impl ServeArgs {
             admin_listen,
             tls: self.tls.checked()?,
             max_connections: self.max_connections,
+            shutdown_delay: self.shutdown_delay,
             authenticator,
         })
     }

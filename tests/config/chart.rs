@@ -185,6 +185,7 @@ const NOT_GIVEN: [&str; 13] = [
     "log",
     "log-format",
     "manifests",
+    "shutdown-delay",
     "tls-cert",
     "tls-client-ca",
     "tls-key",

@@ -57,9 +57,14 @@ impl Caller {
         Ok(Answer { status: parts.status.as_u16(), head, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
+    /// Whether the connection of the last answer is still there.
+    pub fn is_connected(&self) -> bool {
+        self.connection.as_ref().is_some_and(|it| !it.is_closed())
+    }
+
     /// Asks on the connection there is, and on a new one when there is none or it has ended before.
     pub async fn request(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Response<Bytes>, hyper::Error> {
-        if self.connection.as_ref().is_some_and(SendRequest::is_closed) {
+        if !self.is_connected() {
             self.connection = None;
         }
         let connection = match &mut self.connection {
