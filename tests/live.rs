@@ -6,6 +6,8 @@ mod completeness;
 mod golden;
 #[path = "live/hostile.rs"]
 mod hostile;
+#[path = "live/replicas.rs"]
+mod replicas;
 #[path = "live/requests.rs"]
 mod requests;
 #[path = "live/rights.rs"]

@@ -1,6 +1,7 @@
 //! What tests share: a mesh from documents, and cases from folders.
 #![allow(dead_code, reason = "each test crate uses a part")]
 
+pub mod balancer;
 pub mod callers;
 pub mod cluster;
 pub mod events;
