@@ -167,6 +167,8 @@ struct Seen {
     /// By the process that answered.
     by: BTreeMap<String, usize>,
     connections: usize,
+    /// The API server did not say in time who asks; that is told with `Retry-After`, and is no matter of replicas.
+    unreviewed: usize,
     failed: Vec<String>,
 }
 
@@ -237,6 +239,12 @@ async fn ask(
     match head.status.as_u16() {
         200 => *etag = text("etag"),
         304 => seen.lock().unwrap().unchanged += 1,
+        503 if !text("retry-after").is_empty()
+            && String::from_utf8_lossy(&body).contains("cannot be found out now") =>
+        {
+            seen.lock().unwrap().unreviewed += 1;
+            return Ok(());
+        }
         other => return Err(format!("{other}: {}", String::from_utf8_lossy(&body))),
     }
     let mut seen = seen.lock().unwrap();
@@ -280,19 +288,21 @@ async fn replicas_are_replaced_without_a_failed_poll() {
         assert_eq!(status.code(), Some(0), "{log}");
     }
 
-    let (mut answers, mut unchanged, mut connections, mut by) = (0, 0, 0, BTreeSet::new());
+    let (mut answers, mut unchanged, mut connections, mut unreviewed, mut by) = (0, 0, 0, 0, BTreeSet::new());
     let mut failed = vec![];
     for it in polling {
         let seen = it.ended().await;
         answers += seen.answers;
         unchanged += seen.unchanged;
         connections += seen.connections;
+        unreviewed += seen.unreviewed;
         by.extend(seen.by.into_keys());
         failed.extend(seen.failed);
     }
     println!(
         "{REPLICAS} replicas replaced: {answers} polls by {} callers, {unchanged} of them 304, on {connections} connections, answered \
-         by {} processes; {} failed, {} connections refused",
+         by {} processes; {} failed, {} connections refused; the API server \
+         did not say {unreviewed} times in time who asks",
         ways.len() * tokens.len(),
         by.len(),
         failed.len(),
