@@ -123,7 +123,9 @@ async fn all_replicas_tell_the_same() {
     for _ in 0..REPLICAS {
         replicas.push(replica(cluster.kubeconfig(), &[]).await);
     }
-    replicas.iter().for_each(|it| balancer.add(&it.address));
+    for it in &replicas {
+        balancer.add(&it.address);
+    }
     let mut tags = agree(&replicas, &tokens, &[], "the start").await;
     assert_eq!(BTreeSet::from_iter(&tags).len(), 3, "each caller sees something else");
     unchanged_for_all(&balancer, &tokens[0], &tags[0]).await;
@@ -218,13 +220,12 @@ async fn ask(
 ) -> Result<(), String> {
     let told = |error: &dyn std::fmt::Debug| format!("{error:?}");
     let answer = loop {
-        let connection = match kept.take_if(|it| it.is_closed()).map_or(kept.as_mut(), |_| None) {
-            Some(connection) => connection,
-            None => {
-                seen.lock().unwrap().connections += 1;
-                let stream = connect(address, config).await.map_err(|it| told(&it))?;
-                kept.insert(Connection::start(stream).await.map_err(|it| told(&it))?.0)
-            }
+        let connection = if let Some(connection) = kept.as_mut().filter(|it| !it.is_closed()) {
+            connection
+        } else {
+            seen.lock().unwrap().connections += 1;
+            let stream = connect(address, config).await.map_err(|it| told(&it))?;
+            kept.insert(Connection::start(stream).await.map_err(|it| told(&it))?.0)
         };
         match connection.send(MESH, &[("authorization", token), ("if-none-match", etag.as_str())]).await {
             Ok(answer) => break answer,
@@ -266,7 +267,9 @@ async fn replicas_are_replaced_without_a_failed_poll() {
     for _ in 0..REPLICAS {
         replicas.push(replica(cluster.kubeconfig(), &arguments).await);
     }
-    replicas.iter().for_each(|it| balancer.add(&it.address));
+    for it in &replicas {
+        balancer.add(&it.address);
+    }
     let ways = [(HTTP1, true), (HTTP1, false), (HTTP2, true), (HTTP2, false)];
     let polling: Vec<_> = ways
         .into_iter()

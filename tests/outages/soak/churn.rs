@@ -111,7 +111,7 @@ impl Churn {
         let number = self.random.below(1000);
         let like = self.another(object);
         match (object["kind"].as_str().unwrap_or_default(), self.random.below(3)) {
-            ("Trigger", 0) => object["spec"]["subscriber"] = like["spec"]["subscriber"].clone(),
+            ("Trigger", 0) | ("Subscription", _) => object["spec"]["subscriber"] = like["spec"]["subscriber"].clone(),
             ("Trigger", 1) => {
                 let of_type = self.another_type();
                 let spec = object["spec"].as_object_mut().expect("a spec");
@@ -124,10 +124,9 @@ impl Churn {
                 let prefix = ["com.acme.", "org.", "net.umbra.o"][number % 3];
                 spec.insert("filters".into(), json!([{"prefix": {"type": prefix}}]));
             }
-            ("Subscription", _) => object["spec"]["subscriber"] = like["spec"]["subscriber"].clone(),
             ("EventType", 0) => object["spec"]["type"] = self.another_type(),
             ("EventType", 1) => {
-                object["metadata"]["labels"]["domain"] = ["order", "payment", "fleet"][number % 3].into()
+                object["metadata"]["labels"]["domain"] = ["order", "payment", "fleet"][number % 3].into();
             }
             ("EventType", _) => object["spec"]["description"] = format!("Said otherwise: {number}").into(),
             ("Service" | "Deployment", 0) => _ = object["metadata"]["labels"].as_object_mut().map(|it| it.remove(ID)),
