@@ -5,8 +5,9 @@ CARGO_FUZZ_VERSION := 0.13
 # Fuzzing takes a compiler that can instrument code.
 NIGHTLY := nightly
 FUZZ_SECONDS := 60
+SOAK_MINUTES := 30
 
-.PHONY: run demo test test-service test-module check check-service check-module bench bench-cluster openapi docs properties oracle revocation fuzz check-release audit image image-test reproducible
+.PHONY: run demo test test-service test-module check check-service check-module bench bench-cluster openapi docs properties oracle revocation soak fuzz check-release audit image image-test reproducible
 
 # npm and the like, with a Node.js that Backstage supports.
 IN_MODULE := cd backstage-plugin && bin/with-node
@@ -103,3 +104,7 @@ revocation:
 # A million decisions about who may see what, on a real API server.
 oracle:
 	EVENTMESH_ORACLE_DECISIONS=1000000 cargo test --test access oracle:: -- --nocapture
+
+# Half an hour of a service that is asked, while everything around it changes.
+soak:
+	EVENTMESH_SOAK_MINUTES=$(SOAK_MINUTES) cargo test --profile bench --test outages -- soak:: --nocapture

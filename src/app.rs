@@ -132,7 +132,9 @@ fn read_once(options: manifests::Options) -> (Manifests, Index) {
 async fn serve(config: Serve) -> anyhow::Result<()> {
     let limits = Limits { connections: config.max_connections, ..Limits::default() };
     let tls = config.tls.map(Tls::open).transpose().map_err(ConfigError::from)?.map(Arc::new);
+    let draining = Arc::new(AtomicBool::new(false));
     let server = Server::bind("--listen", config.listen).await?.with_limits(limits.clone()).with_tls(tls.clone());
+    let server = server.with_leaving(draining.clone());
     let admin_server = Server::bind("--admin-listen", config.admin_listen).await?.with_limits(limits);
     let dev_token = made_up_token(&config.authenticator)?;
     let tokens_file = opened_tokens(&config.authenticator)?;
@@ -146,7 +148,6 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let changes = tokens_file.is_some() || reviewing.is_some();
     let access = Arc::new(Access::new(tokens_file, dev_token.as_deref().map(Token::new).as_ref(), reviewing));
     let metrics = Metrics::default();
-    let draining = Arc::new(AtomicBool::new(false));
     let admin =
         Admin { reader: reader.clone(), access: access.clone(), metrics: metrics.clone(), draining: draining.clone() };
     let api = Api { reader, access: access.clone(), bodies: Bodies::new(config.view_memory) };
@@ -172,16 +173,26 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let serving = tokio::spawn(server.run(router, stopped));
     let administering = tokio::spawn(admin_server.run(admin::router(admin), admin_stopped));
 
-    tokio::select! {
-        _ = terminated.recv() => info!("Told to end; finishing what is under way"),
-        _ = interrupted.recv() => info!("Interrupted; finishing what is under way"),
+    let delay = tokio::select! {
+        _ = terminated.recv() => config.shutdown_delay,
+        // Somebody sits there and waits.
+        _ = interrupted.recv() => Duration::ZERO,
         ended = origin => anyhow::bail!("Nothing is read any more: {ended:?}"),
         ended = indexing => anyhow::bail!("The index has ended: {ended:?}"),
         // Rights and tokens that were taken away would count for ever.
         reason = lapse(access) => anyhow::bail!("Access is not kept up with: {reason}"),
         reason = lapse(tls) => anyhow::bail!("The TLS certificate is not kept up with: {reason}"),
-    }
+    };
     draining.store(true, Ordering::Relaxed);
+    if !delay.is_zero() {
+        info!(?delay, "Told to end; answering for another {delay:?}, for those who have not heard of it");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            _ = terminated.recv() => anyhow::bail!("Told to end at once"),
+            _ = interrupted.recv() => anyhow::bail!("Told to end at once"),
+        }
+    }
+    info!("Finishing what is under way");
     stop.send_replace(true);
     tokio::select! {
         ended = serving => ended.context("The server failed")?,

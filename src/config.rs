@@ -248,6 +248,15 @@ pub struct ServeArgs {
     /// How many connections there may be at once, to each of the two addresses; more wait until one ends
     #[arg(long, env = "EVENTMESH_MAX_CONNECTIONS", default_value_t = 1024, value_name = "COUNT")]
     max_connections: u64,
+    /// How long to go on answering once told to end (SIGTERM), such as `15s`: for balancers that find out a moment later
+    #[arg(
+        long,
+        env = "EVENTMESH_SHUTDOWN_DELAY",
+        default_value = "0s",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    shutdown_delay: Duration,
     /// How many MiB of memory views may take, those that are kept and those that are being sent; what was used last stays
     #[arg(long, env = "EVENTMESH_VIEW_MEMORY", default_value_t = 256, value_name = "MIB")]
     view_memory: u64,

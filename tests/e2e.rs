@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
+use support::polling::header;
 use support::process::{Service, command, eventually, get, make_fifo, run};
 use tempfile::TempDir;
 
@@ -187,6 +188,31 @@ fn told_to_end_it_finishes_what_is_under_way() {
     let mut answer = String::new();
     half.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("]}"), "{answer:.80}");
+    let (status, log) = service.ended();
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_end_it_goes_on_for_those_who_have_not_heard_of_it() {
+    let service = Service::start(&["--manifests", &sample(), "--dev-token", "--shutdown-delay", "1h"]);
+    service.mesh();
+    let mut caller = service.caller(&service.token);
+    let before = caller.request(MESH, &[]).await.unwrap();
+    assert_eq!((before.status().as_u16(), header(&before, "connection")), (200, ""));
+    service.signal("TERM");
+    eventually("the word to send no more", || (service.admin("/readyz").status == 503).then_some(()));
+    assert_eq!(service.admin("/livez").status, 200);
+    assert!(caller.is_connected(), "a connection ends after an answer, not before a question");
+    let last = caller.request(MESH, &[]).await.unwrap();
+    assert_eq!((last.status().as_u16(), header(&last, "connection")), (200, "close"));
+    assert_eq!(service.get(MESH, &[]).status, 200, "who comes anew is answered as well");
+    service.signal("TERM");
+    let (status, log) = service.ended();
+    assert_eq!(status.code(), Some(1), "who says it twice means it: {log}");
+    assert!(log.contains("Told to end; answering for another 3600s") && log.contains("Told to end at once"), "{log}");
+
+    let service = Service::start(&["--manifests", &sample(), "--dev-token", "--shutdown-delay", "10ms"]);
+    service.signal("TERM");
     let (status, log) = service.ended();
     assert_eq!(status.code(), Some(0), "{log}");
 }

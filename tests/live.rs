@@ -8,6 +8,8 @@ mod golden;
 mod hostile;
 #[path = "live/plugin.rs"]
 mod plugin;
+#[path = "live/replicas.rs"]
+mod replicas;
 #[path = "live/requests.rs"]
 mod requests;
 #[path = "live/rights.rs"]

@@ -11,6 +11,7 @@ mod impatient;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
@@ -68,6 +69,7 @@ pub struct Server {
     address: SocketAddr,
     limits: Limits,
     tls: Option<Arc<Tls>>,
+    leaving: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -82,7 +84,7 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, limits: Limits::default(), tls: None })
+        Ok(Self { listener, address, limits: Limits::default(), tls: None, leaving: Arc::default() })
     }
 
     #[must_use]
@@ -94,6 +96,13 @@ impl Server {
     #[must_use]
     pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// When this turns true the service is about to end, and still answers everybody; but each answer of HTTP/1.1 is the
+    /// last one of its connection. So a connection ends when its client knows, and not while a request is on its way.
+    #[must_use]
+    pub fn with_leaving(self, leaving: Arc<AtomicBool>) -> Self {
+        Self { leaving, ..self }
     }
 
     /// Where it listens; the port is the real one when 0 was asked for.
@@ -113,10 +122,10 @@ impl Server {
 
     /// Serves until `stopped` turns true, then finishes what is under way.
     pub async fn run(self, router: Router, mut stopped: watch::Receiver<bool>) {
-        let Self { listener, limits, tls, .. } = self;
+        let Self { listener, limits, tls, leaving, .. } = self;
         let places = Arc::new(Semaphore::new(limits.connections as usize));
         let (all, drain) = (limits.connections, limits.drain);
-        let service = Arc::new(Service { router, limits, tls });
+        let service = Arc::new(Service { router, limits, tls, leaving });
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&listener, &places) => accepted,

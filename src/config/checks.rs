@@ -35,6 +35,7 @@ pub struct Serve {
     pub view_memory: usize,
     /// Without, none are made.
     pub traces: Option<traces::Settings>,
+    pub shutdown_delay: Duration,
     pub authenticator: Authenticator,
 }
 
@@ -90,6 +91,7 @@ impl ServeArgs {
             admin_listen,
             tls: self.tls.checked()?,
             max_connections: within(self.max_connections),
+            shutdown_delay: self.shutdown_delay,
             view_memory: usize::try_from(self.view_memory << 20).unwrap_or(usize::MAX),
             traces: self.traces.checked()?,
             authenticator,

@@ -175,7 +175,7 @@ fn the_service_takes_what_the_chart_gives_it() {
 }
 
 /// What is set by the chart itself, or names files that are not in its Pods.
-const NOT_GIVEN: [&str; 13] = [
+const NOT_GIVEN: [&str; 14] = [
     "admin-listen",
     "authentication-config",
     "context",
@@ -185,6 +185,7 @@ const NOT_GIVEN: [&str; 13] = [
     "log",
     "log-format",
     "manifests",
+    "shutdown-delay",
     "tls-cert",
     "tls-client-ca",
     "tls-key",

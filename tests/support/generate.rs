@@ -544,7 +544,7 @@ fn schema_data(fields: usize) -> String {
 }
 
 /// The Mersenne Twister MT19937, seeded and read as Python's `random.Random` does.
-struct Random {
+pub struct Random {
     state: [u32; Self::SIZE],
     next: usize,
 }
@@ -554,7 +554,7 @@ impl Random {
     const MIDDLE: usize = 397;
 
     #[allow(clippy::cast_possible_truncation, reason = "the halves of the seed, and indices below 624")]
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let [low, high] = [seed as u32, (seed >> 32) as u32];
         let key: &[u32] = if high == 0 { &[low] } else { &[low, high] };
         let mut state = [19_650_218_u32; Self::SIZE];
@@ -603,12 +603,12 @@ impl Random {
         (high * 2_f64.powi(26) + low) / 2_f64.powi(53)
     }
 
-    fn chance(&mut self, probability: f64) -> bool {
+    pub fn chance(&mut self, probability: f64) -> bool {
         self.fraction() < probability
     }
 
     /// An index below `bound`, each as often.
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         loop {
             // One bit more than needed when the bound is a power of two; so does Python.
             let index = (self.word() >> (bound.leading_zeros() + 32 - usize::BITS)) as usize;
@@ -630,7 +630,7 @@ impl Random {
         index.min(bound - 1)
     }
 
-    fn choice<T: Copy>(&mut self, items: &[T]) -> T {
+    pub fn choice<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }
 

@@ -1,10 +1,12 @@
 //! What tests share: a mesh from documents, and cases from folders.
 #![allow(dead_code, reason = "each test crate uses a part")]
 
+pub mod balancer;
 pub mod callers;
 pub mod cluster;
 pub mod events;
 pub mod generate;
+pub mod history;
 pub mod meshes;
 pub mod oracle;
 pub mod polling;

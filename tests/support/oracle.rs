@@ -1,7 +1,7 @@
 //! The answer by definition: sections 1 to 6 of `semantics.md` read aloud over a list of objects.
 //!
-//! No graph, no index, no sharing: loops over all objects, again and again, but for what are conduits, which is found
-//! out once. What it takes for granted is how one object is read and what a filter says of a declaration; those have
+//! No graph, no index, no sharing: loops over all objects, again and again, but for what are conduits, subscriptions and
+//! definitions, which is found out once. What it takes for granted is how one object is read and what a filter says of a declaration; those have
 //! tests of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,10 @@ pub fn answer_of(listed: &[Arc<Resource>], gotten: &[Arc<Resource>]) -> dto::Eve
 
 struct World<'a> {
     seen: Vec<&'a Resource>,
+    event_types: Vec<(&'a Resource, &'a EventType)>,
+    subscriptions: Vec<&'a Subscription>,
+    /// Of each kind the first one by its name.
+    definitions: BTreeMap<&'a GroupKind, &'a Resource>,
     /// Those seen, and those seen as subscribers only.
     subscribers: Vec<&'a Resource>,
     /// The conduits, each with all those that are one with it (1.6).
@@ -39,7 +43,16 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     fn new(seen: Vec<&'a Resource>, subscribers: Vec<&'a Resource>) -> Self {
-        let mut world = World { seen, subscribers, conduits: BTreeMap::new() };
+        let mut by_name: Vec<_> = seen.iter().copied().filter(|it| it.definition().is_some()).collect();
+        by_name.sort_by_key(|it| std::cmp::Reverse(it.key.name.clone()));
+        let mut world = World {
+            event_types: seen.iter().filter_map(|it| Some((*it, it.event_type()?))).collect(),
+            subscriptions: seen.iter().filter_map(|it| it.subscription()).collect(),
+            definitions: by_name.into_iter().filter_map(|it| Some((&it.definition()?.of, it))).collect(),
+            seen,
+            subscribers,
+            conduits: BTreeMap::new(),
+        };
         let keys = || world.seen.iter().map(|it| &*it.key);
         world.conduits = keys().filter(|it| world.is_conduit_kind(&it.of)).map(|it| (it, BTreeSet::new())).collect();
         world.conduits = world.conduits.keys().map(|it| (*it, world.one_with(it))).collect();
@@ -108,8 +121,7 @@ impl<'a> World<'a> {
 
     /// The event types that are meant, as `namespace/name`, by namespace, then name (3.7).
     fn names(&self, meant: impl Fn(&Resource, &EventType) -> bool) -> Vec<String> {
-        let event_types = self.seen.iter().filter_map(|it| Some((*it, it.event_type()?)));
-        let meant = event_types.filter(|(resource, event_type)| meant(resource, event_type));
+        let meant = self.event_types.iter().filter(|(resource, event_type)| meant(resource, event_type));
         let names: BTreeSet<_> = meant.map(|(it, _)| (it.key.namespace.to_string(), it.key.name.to_string())).collect();
         names.into_iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect()
     }
@@ -194,14 +206,13 @@ impl<'a> World<'a> {
     }
 
     fn subscriptions(&self) -> impl Iterator<Item = &'a Subscription> {
-        self.seen.iter().filter_map(|it| it.subscription())
+        self.subscriptions.iter().copied()
     }
 
     // Section 1.
 
     fn definition(&self, of: &GroupKind) -> Option<&'a Resource> {
-        let defines = |it: &&Resource| it.definition().is_some_and(|it| it.of == *of);
-        self.seen.iter().copied().filter(defines).min_by_key(|it| it.key.name.clone())
+        self.definitions.get(of).copied()
     }
 
     fn is_subscribable(&self, of: &GroupKind) -> bool {

@@ -1,14 +1,15 @@
 //! Callers who keep their connection, and those who ask all the time.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
-use hyper::Request;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, HOST};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -48,6 +49,24 @@ impl Caller {
     }
 
     async fn try_ask(&mut self, path: &str) -> Result<Answer, hyper::Error> {
+        let (parts, body) = self.request(path, &[]).await?.into_parts();
+        let mut head = String::new();
+        for (name, value) in &parts.headers {
+            let _ = writeln!(head, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+        }
+        Ok(Answer { status: parts.status.as_u16(), head, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+
+    /// Whether the connection of the last answer is still there.
+    pub fn is_connected(&self) -> bool {
+        self.connection.as_ref().is_some_and(|it| !it.is_closed())
+    }
+
+    /// Asks on the connection there is, and on a new one when there is none or it has ended before.
+    pub async fn request(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Response<Bytes>, hyper::Error> {
+        if !self.is_connected() {
+            self.connection = None;
+        }
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => {
@@ -60,14 +79,12 @@ impl Caller {
         };
         connection.ready().await?;
         let request = Request::get(path).header(HOST, &self.address);
-        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token)).body(Empty::new()).unwrap();
-        let (parts, body) = connection.send_request(request).await?.into_parts();
-        let body = body.collect().await?.to_bytes();
-        let mut head = String::new();
-        for (name, value) in &parts.headers {
-            let _ = writeln!(head, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+        let mut request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
-        Ok(Answer { status: parts.status.as_u16(), head, body: String::from_utf8_lossy(&body).into_owned() })
+        let (parts, body) = connection.send_request(request.body(Empty::new()).unwrap()).await?.into_parts();
+        Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
     }
 }
 
@@ -161,4 +178,31 @@ impl Drop for Poller {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// All encodings that answers come in.
+pub const ENCODINGS: [&str; 4] = ["identity", "gzip", "br", "zstd"];
+
+/// The content of an answer, in whatever encoding it came.
+pub fn decoded(answer: &Response<Bytes>) -> Vec<u8> {
+    let (body, mut content) = (&answer.body()[..], vec![]);
+    let read = match header(answer, "content-encoding") {
+        "" | "identity" => return body.to_vec(),
+        "gzip" => flate2::read::GzDecoder::new(body).read_to_end(&mut content),
+        "br" => brotli::Decompressor::new(body, 4096).read_to_end(&mut content),
+        "zstd" => return zstd::decode_all(body).expect("zstd"),
+        other => panic!("nobody asked for {other}"),
+    };
+    read.expect("what the header says");
+    content
+}
+
+/// A header field, empty where it is missing.
+pub fn header<'a>(answer: &'a Response<Bytes>, name: &str) -> &'a str {
+    answer.headers().get(name).and_then(|it| it.to_str().ok()).unwrap_or_default()
+}
+
+/// What a tag says of the content, whatever the encoding.
+pub fn tag(answer: &Response<Bytes>) -> &str {
+    header(answer, "etag").trim_matches('"').split('-').next().unwrap_or_default()
 }

@@ -129,6 +129,14 @@ impl Connection {
         Self::start(connect(address, config).await.unwrap()).await.unwrap().0
     }
 
+    /// Whether it takes no more requests.
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
     /// Sends a request; the answer's body is still to come.
     pub async fn send(&mut self, path: &str, headers: &[(&str, &str)]) -> hyper::Result<Response<Incoming>> {
         let mut request = match self {

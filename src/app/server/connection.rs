@@ -4,12 +4,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as HyperService, service_fn};
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
@@ -47,6 +49,9 @@ pub struct Service {
     pub router: Router,
     pub limits: Limits,
     pub tls: Option<Arc<Tls>>,
+    /// Whether each answer of HTTP/1.1 is the last one of its connection. With HTTP/2 nothing needs to be said before the
+    /// end: it has a word for which requests are still answered.
+    pub leaving: Arc<AtomicBool>,
 }
 
 /// Why a connection ended before its time.
@@ -137,11 +142,20 @@ impl Service {
         Future: Send + 'static,
     > + use<> {
         let router = TowerToHyperService::new(self.router.clone());
+        let leaving = self.leaving.clone();
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             request.extensions_mut().insert(answers.known());
+            let last = leaving.clone();
+            let is_told_by_answers = request.version() < Version::HTTP_2;
             let (answer, response) = (answers.begin(), router.call(request));
-            async move { Ok(response.await?.map(|body| answer.given(body))) }
+            async move {
+                let mut response = response.await?;
+                if is_told_by_answers && last.load(Ordering::Relaxed) {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok(response.map(|body| answer.given(body)))
+            }
         })
     }
 }

@@ -282,7 +282,7 @@ impl Cluster {
     }
 
     /// All objects of a collection, none if there is no such collection.
-    async fn list(&self, collection: &str) -> Vec<Value> {
+    pub async fn list(&self, collection: &str) -> Vec<Value> {
         let mut objects = Vec::new();
         let mut token = String::new();
         loop {
