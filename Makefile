@@ -6,7 +6,7 @@ CARGO_FUZZ_VERSION := 0.13
 NIGHTLY := nightly
 FUZZ_SECONDS := 60
 
-.PHONY: run demo test test-service test-module check check-service check-module bench bench-cluster openapi docs properties oracle revocation fuzz
+.PHONY: run demo test test-service test-module check check-service check-module bench bench-report openapi docs properties oracle revocation fuzz
 
 # npm and the like, with a Node.js that Backstage supports.
 IN_MODULE := cd backstage-plugin && bin/with-node
@@ -48,11 +48,14 @@ check-service:
 	cargo deny check licenses bans sources
 	if cargo deny fetch >/dev/null 2>&1; then cargo deny check --disable-fetch advisories; else echo 'advisories NOT checked: their database is out of reach'; fi
 
+# What needs no API server and takes a few minutes.
 bench:
-	cargo bench --bench mesh --bench http
+	cargo bench --bench report -- changes answers S L
 
-bench-cluster:
-	cargo bench --bench cluster
+# Everything, written to benches/REPORT.md.
+bench-report:
+	benches/ensure-tools
+	cargo bench --bench report
 
 openapi: $(MODULE_PACKAGES)
 	$(call written_by,openapi,openapi/v1.json)
