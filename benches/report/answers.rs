@@ -134,10 +134,9 @@ async fn unchanged(ours: &[(&Size, Served)], measures: &mut Measures) {
         measures.begin("answers", size.name);
         measures.tell("304: answers", "1/s", rates[n].clone());
         measures.tell("304: computing for each", "µs", costs[n].clone());
-        for (to, what, target) in [
-            (constant, "a constant route behind the same layers", UNCHANGED[0]),
-            (bare, "bare axum", UNCHANGED[1]),
-        ] {
+        for (to, what, target) in
+            [(constant, "a constant route behind the same layers", UNCHANGED[0]), (bare, "bare axum", UNCHANGED[1])]
+        {
             let target = if size.name == "L" { Target::AtLeast(target) } else { Target::None };
             measures.hold(format!("304: ours / {what}"), "", target, ratios(&rates[n], &rates[to]));
         }
@@ -282,7 +281,8 @@ fn edge() -> Edge {
 /// A route that gives an answer again and again, with its headers except those that the layers and hyper add.
 fn constant(answer: Answer) -> Router {
     let mut headers = answer.headers;
-    for added in ["connection", "x-request-id", "x-content-type-options", "date", "content-length", "transfer-encoding"] {
+    for added in ["connection", "x-request-id", "x-content-type-options", "date", "content-length", "transfer-encoding"]
+    {
         headers.remove(added);
     }
     let status = StatusCode::from_u16(answer.status).expect("a status");
@@ -302,11 +302,7 @@ fn constant(answer: Answer) -> Router {
 
 /// Rounds of load on each in turns, each with its request; returns how many answers came in a second, and how many
 /// microseconds the server computed for one.
-async fn side_by_side(
-    servers: &[(&Served, &str)],
-    connections: usize,
-    slices: u32,
-) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+async fn side_by_side(servers: &[(&Served, &str)], connections: usize, slices: u32) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let mut rates = vec![vec![]; servers.len()];
     let mut costs = rates.clone();
     for _ in 0..ROUNDS {

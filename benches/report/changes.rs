@@ -54,11 +54,21 @@ impl Mesh {
 
     fn count(&self, published: &Published, measures: &mut Measures) {
         let snapshot = published.index.snapshot();
-        let links = snapshot.entries().filter_map(|it| it.links.event_type.as_ref());
-        let consumes: usize = links.map(|it| it.consumers.len()).sum();
+        let (mut consumes, mut provides) = (0, 0);
+        for links in snapshot.entries().map(|it| &it.links) {
+            consumes += links.event_type.as_ref().map_or(0, |it| it.consumers.len());
+            provides += links.conduit.as_ref().map_or(0, |it| it.provides.len());
+            provides += links.source.as_ref().map_or(0, |it| it.supplies.len());
+        }
+        // From a conduit to a subscriber.
+        let ways =
+            2 * self.resources.iter().filter(|it| ["Trigger", "Subscription"].contains(&&*it.key.of.kind)).count();
         let (objects, shards) = (self.resources.len(), snapshot.shards().len());
         measures.tell("objects, with definitions of kinds", "", vec![float(objects)]);
-        measures.tell("edges: who consumes what", "", vec![float(consumes)]);
+        measures.tell("edges: an event type and who consumes it", "", vec![float(consumes)]);
+        measures.tell("edges: an event type and who provides it", "", vec![float(provides)]);
+        measures.tell("edges: a trigger or subscription, and what it is on and for", "", vec![float(ways)]);
+        measures.tell("edges: all of these", "", vec![float(consumes + provides + ways)]);
         measures.tell("shards", "", vec![float(shards)]);
     }
 
@@ -146,10 +156,7 @@ fn changes(documents: &[Value]) -> Vec<(&'static str, Update)> {
         let other_type = &types[(n + 1) % OBJECTS]["spec"]["type"];
         let there_and_back = [
             ("trigger filters another type", changed(filtered[n], "/spec/filter/attributes/type", other_type)),
-            (
-                "subscriber relabeled",
-                changed(subscribers[n], "/metadata/labels", &json!({ LABEL: "renamed" })),
-            ),
+            ("subscriber relabeled", changed(subscribers[n], "/metadata/labels", &json!({ LABEL: "renamed" }))),
             ("event type described anew", changed(types[n], "/spec/description", &json!("Described anew."))),
             ("event type added or removed", added(types[n])),
             ("trigger added or removed", added(triggers[n])),

@@ -44,7 +44,8 @@ pub fn draw(figure: &[(f64, &Measure)]) -> String {
     for (objects, measure) in figure {
         let (x, y) = (x(*objects), HEIGHT - 12.0);
         let size = measure.size;
-        let _ = writeln!(svg, "<text text-anchor=\"middle\" x=\"{x:.1}\" y=\"{y:.1}\">{size} {}k</text>", objects / 1e3);
+        let _ =
+            writeln!(svg, "<text text-anchor=\"middle\" x=\"{x:.1}\" y=\"{y:.1}\">{size} {}k</text>", objects / 1e3);
     }
     if let Some(limit) = limit {
         let (at, end) = (y(limit), WIDTH - right);
@@ -88,7 +89,11 @@ fn titled(measure: &Measure) -> String {
 /// The next larger number that is easy to read.
 fn nice(value: f64) -> f64 {
     let power = 10_f64.powf(value.log10().floor());
-    [1.0, 1.2, 1.6, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0].into_iter().map(|it| it * power).find(|it| *it >= value).unwrap_or(value)
+    [1.0, 1.2, 1.6, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0]
+        .into_iter()
+        .map(|it| it * power)
+        .find(|it| *it >= value)
+        .unwrap_or(value)
 }
 
 fn escaped(text: &str) -> String {

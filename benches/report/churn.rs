@@ -109,7 +109,12 @@ pub fn measure(double: &Double, documents: &[Value], size: &Size, measures: &mut
     let late = |it: &[(Duration, f64)]| it.iter().map(|(_, lag)| *lag).collect::<Vec<_>>();
     let all = late(&lags);
     measures.tell("from a change to an answer that has it, P50", "ms", vec![median(&all)]);
-    measures.hold("from a change to an answer that has it, P99", "ms", Target::AtMost(LATE), vec![quantile(&all, 0.99)]);
+    measures.hold(
+        "from a change to an answer that has it, P99",
+        "ms",
+        Target::AtMost(LATE),
+        vec![quantile(&all, 0.99)],
+    );
     measures.tell("from a change to an answer that has it, most", "ms", vec![quantile(&all, 1.0)]);
     let third = |n: u32| {
         let third = took / 3 * n..took / 3 * (n + 1);
@@ -201,8 +206,7 @@ fn waits(service: &Service, shared: &Shared, path: &str, pause: Duration) -> Wai
         let began = Instant::now();
         let (status, tag) = http.ask(path, &format!("accept-encoding: zstd\r\nif-none-match: {etag}\r\n"));
         let wait = began.elapsed().as_secs_f64() * 1e3;
-        let which =
-            if shared.is_under_way.load(Ordering::Relaxed) { &mut waits.during } else { &mut waits.before };
+        let which = if shared.is_under_way.load(Ordering::Relaxed) { &mut waits.during } else { &mut waits.before };
         // The first answer is made from nothing.
         if !etag.is_empty() {
             which.push(wait);

@@ -119,8 +119,9 @@ fn measure_start(cluster: &Cluster, api: &Api, measures: &mut Measures) {
 
 fn measure_freshness(cluster: &Cluster, api: &Api, measures: &mut Measures) {
     let (service, _) = start(cluster.kubeconfig(), &["--dev-token"]);
-    let series: Vec<_> =
-        (0..SERIES).map(|n| freshness::measure(api, &service, WRITES, &format!("{:x}-{n}", std::process::id()))).collect();
+    let series: Vec<_> = (0..SERIES)
+        .map(|n| freshness::measure(api, &service, WRITES, &format!("{:x}-{n}", std::process::id())))
+        .collect();
     let each = |of: &dyn Fn(&freshness::Times) -> f64| series.iter().map(of).collect::<Vec<_>>();
     let limit = FRESH.iter().find(|(name, _)| *name == measures.size());
     let target = limit.map_or(Target::None, |(_, most)| Target::AtMost(*most));

@@ -208,7 +208,9 @@ impl Shelf {
 
     /// The kind whose objects are at this path.
     fn at(&self, path: &str) -> Option<&Kind> {
-        self.kinds.iter().find(|it| path.strip_prefix(it.group_version_path().as_str()) == Some(&format!("/{}", it.plural)))
+        self.kinds
+            .iter()
+            .find(|it| path.strip_prefix(it.group_version_path().as_str()) == Some(&format!("/{}", it.plural)))
     }
 }
 

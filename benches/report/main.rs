@@ -2,7 +2,7 @@
 //!
 //! `make bench-report` measures everything and writes `benches/REPORT.md`, `benches/report.json` and `benches/charts/`.
 //! `cargo bench --bench report -- WORD…` measures only the parts and the sizes that are named, and writes the same below
-//! `target/bench-report`.
+//! `target/bench-report`. `profile` finds out where time and bytes go, for a section of the report.
 
 mod access;
 mod answers;
@@ -21,6 +21,7 @@ mod memory;
 mod nginx;
 mod polls;
 mod process;
+mod profile;
 mod raw;
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -90,9 +91,11 @@ const PARTS: [Part; 6] = [
     Part {
         name: "polls",
         about: "A thousand connections, each of which asks once a second for a mesh that stays the same.",
-        measure: |sizes, measures| on_double(sizes, &["L"], measures, |double, _, size, measures| {
-            polls::measure(double, size, measures);
-        }),
+        measure: |sizes, measures| {
+            on_double(sizes, &["L"], measures, |double, _, size, measures| {
+                polls::measure(double, size, measures);
+            })
+        },
     },
     Part {
         name: "churn",
@@ -118,11 +121,16 @@ fn main() {
     }
     let words: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
     let is_named = |name: &str| words.iter().any(|it| it == name);
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if is_named("profile") {
+        let size = SIZES.iter().rfind(|it| is_named(it.name)).unwrap_or(&SIZES[3]);
+        profile::write(&here.join("benches/PROFILE.md"), size);
+        return;
+    }
     let named_sizes: Vec<_> = SIZES.iter().filter(|it| is_named(it.name)).collect();
     let sizes = if named_sizes.is_empty() { SIZES.iter().collect() } else { named_sizes };
     let named_parts: Vec<_> = PARTS.iter().filter(|it| is_named(it.name)).collect();
     let parts = if named_parts.is_empty() { PARTS.iter().collect() } else { named_parts };
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = here.join(if words.is_empty() { "benches" } else { "target/bench-report" });
     let (began, date, load) = (Instant::now(), machine::date(), machine::load());
     let mut measures = Measures::default();

@@ -71,5 +71,8 @@ async fn poll(address: SocketAddr, request: &str, first: Instant) {
 /// How many answers with 304 the service has given.
 fn answers(metrics: &str) -> f64 {
     let lines = metrics.lines().filter(|it| !it.starts_with('#') && it.contains("_requests") && it.contains("\"304\""));
-    lines.filter(|it| !it.contains("_bucket") && !it.contains("_sum")).filter_map(|it| it.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    lines
+        .filter(|it| !it.contains("_bucket") && !it.contains("_sum"))
+        .filter_map(|it| it.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum()
 }

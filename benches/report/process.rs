@@ -13,11 +13,16 @@ use super::support::process::{Service, get};
 pub fn start(kubeconfig: &Path, arguments: &[&str]) -> (Service, Duration) {
     let began = Instant::now();
     let service = Service::start(&[&["--kubeconfig", kubeconfig.to_str().expect("text")], arguments].concat());
+    await_ready(&service);
+    (service, began.elapsed())
+}
+
+pub fn await_ready(service: &Service) {
+    let began = Instant::now();
     while get(&service.admin, "/readyz", &[]).status != 200 {
         assert!(began.elapsed() < PATIENCE, "the service is not ready: {}", service.log());
         thread::sleep(Duration::from_millis(5));
     }
-    (service, began.elapsed())
 }
 
 /// A connection as its owner, who may see everything.

@@ -96,7 +96,9 @@ fn draw(folder: &Path, measures: &Measures) -> BTreeMap<(&'static str, String), 
             figures.entry((measure.part, measure.name.clone())).or_default().push((size.objects(), measure));
         }
     }
-    figures.retain(|_, figure| figure.len() > 1);
+    // What is neither a ratio that is held nor measured in something is there to be read.
+    let says = |(_, it): &(f64, &Measure)| !it.unit.is_empty() || it.target != Target::None;
+    figures.retain(|_, figure| figure.len() > 1 && figure.iter().any(says));
     let draw = |(of, figure): ((&'static str, String), Vec<(f64, &Measure)>)| {
         let file = format!("{}-{}.svg", of.0, slug(&of.1));
         save(&folder.join(&file), &chart::draw(&figure));
@@ -134,7 +136,9 @@ fn versions(measures: &Measures) -> impl Iterator<Item = (&'static str, String)>
 }
 
 fn markdown(measures: &Measures, run: &Run, drawn: &BTreeMap<(&'static str, String), String>) -> String {
-    let mut text = String::from("# What was measured\n\nMade by `make bench-report`; not to be edited by hand, but for `notes.md`.\n\n");
+    let mut text = String::from(
+        "# What was measured\n\nMade by `make bench-report`; not to be edited by hand, but for `notes.md`.\n\n",
+    );
     let held: Vec<_> = measures.all.iter().filter(|it| it.target != Target::None).collect();
     let missed: Vec<_> = held.iter().filter(|it| it.is_met() != Some(true)).collect();
     let _ = writeln!(text, "| | |\n| --- | --- |\n| when | {}, in {} minutes |", run.began, run.minutes);
