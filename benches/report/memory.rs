@@ -27,8 +27,7 @@ pub fn measure(sizes: &[&Size], measures: &mut Measures) {
     for size in sizes {
         let double = Double::start(generate(&size.arguments));
         measures.begin("memory", size.name);
-        // Small meshes are there for the chart.
-        let encodings = if matches!(size.name, "L" | "X") { &ENCODINGS[..] } else { &ENCODINGS[..1] };
+        let encodings = if size.name == "X" { &ENCODINGS[..] } else { &ENCODINGS[..1] };
         at(&double, size, encodings, measures);
     }
 }
