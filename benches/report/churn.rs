@@ -1,6 +1,7 @@
 //! A mesh of which thousands of objects change in a second, for a minute: whether any change is lost, how late answers
 //! are, whether anything grows, and what those who read notice.
 
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -49,11 +50,34 @@ struct Shared {
     failures: AtomicUsize,
 }
 
+/// Says that it is over when it is dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// How long somebody waited for answers, in milliseconds: while it was calm, and then.
 #[derive(Default)]
 struct Waits {
     before: Vec<f64>,
     during: Vec<f64>,
+}
+
+/// What was seen while objects changed.
+struct Seen {
+    began: Instant,
+    took: Duration,
+    /// How many changes were made.
+    changes: usize,
+    /// Which probe was answered with at what time.
+    arrivals: Vec<(Instant, usize)>,
+    whole: Waits,
+    still: Waits,
+    /// MiB of each second.
+    held: Vec<f64>,
 }
 
 pub fn measure(double: &Double, documents: &[Value], size: &Size, measures: &mut Measures) {
@@ -66,83 +90,102 @@ pub fn measure(double: &Double, documents: &[Value], size: &Size, measures: &mut
         is_over: AtomicBool::new(false),
         failures: AtomicUsize::new(0),
     };
-    let mut changes = Changes::of(documents);
-    let mut held = vec![];
-    let (mut arrivals, mut whole, mut still) = (vec![], Waits::default(), Waits::default());
-    let (mut count, mut took, mut began) = (0, Duration::ZERO, Instant::now());
+    let seen = run(double, &service, &shared, Changes::of(documents));
+    let rate = float(seen.changes) / seen.took.as_secs_f64();
+    measures.hold("changes sent", "1/s", Target::AtLeast(SENT * float(RATE)), vec![rate]);
+    tell_lags(&seen, &shared.sent.lock().expect("the times"), measures);
+    tell_memory(&seen.held, measures);
+    tell_waits("all of the mesh, once a second", &seen.whole, measures);
+    tell_waits("what does not change", &seen.still, measures);
+    let failures = float(shared.failures.load(Ordering::Relaxed));
+    measures.hold("readers: answers that were none", "", Target::AtMost(0.0), vec![failures]);
+    let answer = |service: &Service| connect_to(service).ask(WHOLE, "");
+    let (fresh, _) = start(&double.kubeconfig, &["--dev-token"]);
+    let lost = if answer(&service) == answer(&fresh) { 0.0 } else { 1.0 };
+    measures.hold("final answer differs from that of a fresh service", "", Target::AtMost(0.0), vec![lost]);
+}
+
+/// Some quiet seconds, then all changes, while others read.
+fn run(double: &Double, service: &Service, shared: &Shared, mut changes: Changes) -> Seen {
     thread::scope(|scope| {
-        let arriving = scope.spawn(|| arrivals_of(&service, &shared));
-        let reading = scope.spawn(|| waits(&service, &shared, WHOLE, Duration::from_secs(1)));
-        let resting = scope.spawn(|| waits(&service, &shared, STILL, Duration::from_millis(50)));
+        // Also where this thread fails: the others are waited for.
+        let over = Over(&shared.is_over);
+        let arrivals = scope.spawn(|| arrivals_of(service, shared));
+        let whole = scope.spawn(|| waits(service, shared, WHOLE, Duration::from_secs(1)));
+        let still = scope.spawn(|| waits(service, shared, STILL, Duration::from_millis(50)));
         let calm = Instant::now();
         while calm.elapsed() < CALM_LASTS {
-            send(double, &shared, vec![]);
+            send(double, shared, vec![]);
             thread::sleep(CALM);
         }
         shared.is_under_way.store(true, Ordering::Relaxed);
-        began = Instant::now();
-        let sampling = scope.spawn(|| samples(&service, &shared));
-        let batches = BATCHES * usize::try_from(LASTS.as_secs()).expect("a minute");
-        for batch in 0..batches {
-            let due = began + LASTS.mul_f64(float(batch) / float(batches));
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            // The probe is one of them.
-            let edits = changes.next(RATE / BATCHES - 1);
-            count += edits.len() + 1;
-            send(double, &shared, edits);
-            if began.elapsed() > 2 * LASTS {
-                break;
-            }
-        }
-        took = began.elapsed();
+        let held = scope.spawn(|| samples(service, shared));
+        let began = Instant::now();
+        let made = send_all(double, shared, &mut changes, began);
+        let took = began.elapsed();
         // The last of them arrives, too.
         let last = shared.sent.lock().expect("the times").len() - 1;
-        wait_for(&service, last);
-        shared.is_over.store(true, Ordering::Relaxed);
-        arrivals = arriving.join().expect("arrivals");
-        whole = reading.join().expect("a reader");
-        still = resting.join().expect("a reader");
-        held = sampling.join().expect("samples");
-    });
-    measures.hold("changes sent", "1/s", Target::AtLeast(SENT * float(RATE)), vec![float(count) / took.as_secs_f64()]);
-    let lags: Vec<(Duration, f64)> = lags(&shared.sent.lock().expect("the times"), &arrivals, began);
-    let late = |it: &[(Duration, f64)]| it.iter().map(|(_, lag)| *lag).collect::<Vec<_>>();
-    let all = late(&lags);
-    measures.tell("from a change to an answer that has it, P50", "ms", vec![median(&all)]);
-    measures.hold(
-        "from a change to an answer that has it, P99",
-        "ms",
-        Target::AtMost(LATE),
-        vec![quantile(&all, 0.99)],
-    );
-    measures.tell("from a change to an answer that has it, most", "ms", vec![quantile(&all, 1.0)]);
-    let third = |n: u32| {
-        let third = took / 3 * n..took / 3 * (n + 1);
-        lags.iter().filter(|(at, _)| third.contains(at)).copied().collect::<Vec<_>>()
-    };
-    let [first, last] = [0, 2].map(|n| median(&late(&third(n))));
-    measures.hold("lateness in the last third / in the first", "", Target::AtMost(LATER), vec![last / first]);
-    let (early, end) = (&held[10.min(held.len() / 2)..20.min(held.len())], &held[held.len().saturating_sub(10)..]);
-    measures.tell("memory held", "MiB", held.clone());
-    measures.hold("memory held at the end / after 10 s", "", Target::AtMost(GROWN), vec![mean(end) / mean(early)]);
-    for (what, waits) in [("all of the mesh, once a second", &whole), ("what does not change", &still)] {
-        let [before, during] = [&waits.before, &waits.during].map(|it| median(it));
-        measures.hold(
-            format!("readers of {what}: wait during / before, P50"),
-            "",
-            Target::AtMost(SLOWER),
-            vec![during / before],
-        );
-        measures.tell(format!("readers of {what}: wait before"), "ms", waits.before.clone());
-        measures.tell(format!("readers of {what}: wait during"), "ms", waits.during.clone());
-        measures.tell(format!("readers of {what}: wait during, P99"), "ms", vec![quantile(&waits.during, 0.99)]);
+        wait_for(service, last);
+        drop(over);
+        Seen {
+            began,
+            took,
+            changes: made,
+            arrivals: arrivals.join().expect("arrivals"),
+            whole: whole.join().expect("a reader"),
+            still: still.join().expect("a reader"),
+            held: held.join().expect("samples"),
+        }
+    })
+}
+
+/// Returns how many changes were made.
+fn send_all(double: &Double, shared: &Shared, changes: &mut Changes, began: Instant) -> usize {
+    let batches = BATCHES * usize::try_from(LASTS.as_secs()).expect("a minute");
+    let mut made = 0;
+    for batch in 0..batches {
+        let due = began + LASTS.mul_f64(float(batch) / float(batches));
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        // The probe is one of them.
+        send(double, shared, changes.next(RATE / BATCHES - 1));
+        made += RATE / BATCHES;
+        // On a machine that is too slow.
+        if began.elapsed() > 2 * LASTS {
+            break;
+        }
     }
-    let failures = float(shared.failures.load(Ordering::Relaxed));
-    measures.hold("readers: answers that were none", "", Target::AtMost(0.0), vec![failures]);
-    let etag = |service: &Service| connect_to(service).ask(WHOLE, "");
-    let (fresh, _) = start(&double.kubeconfig, &["--dev-token"]);
-    let lost = if etag(&service) == etag(&fresh) { 0.0 } else { 1.0 };
-    measures.hold("final answer differs from that of a fresh service", "", Target::AtMost(0.0), vec![lost]);
+    made
+}
+
+fn tell_lags(seen: &Seen, sent: &[Instant], measures: &mut Measures) {
+    let lags = lags(sent, &seen.arrivals, seen.began);
+    let late = |part: Range<Duration>| {
+        lags.iter().filter(|(at, _)| part.contains(at)).map(|(_, lag)| *lag).collect::<Vec<_>>()
+    };
+    let all = late(Duration::ZERO..Duration::MAX);
+    let name = |what: &str| format!("from a change to an answer that has it, {what}");
+    measures.tell(name("P50"), "ms", vec![median(&all)]);
+    measures.hold(name("P99"), "ms", Target::AtMost(LATE), vec![quantile(&all, 0.99)]);
+    measures.tell(name("most"), "ms", vec![quantile(&all, 1.0)]);
+    let third = seen.took / 3;
+    let (first, last) = (median(&late(Duration::ZERO..third)), median(&late(2 * third..3 * third)));
+    measures.hold("lateness in the last third / in the first", "", Target::AtMost(LATER), vec![last / first]);
+}
+
+fn tell_memory(held: &[f64], measures: &mut Measures) {
+    let ten = (held.len() / 3).clamp(1, 10);
+    let (early, late) = (&held[ten..2 * ten], &held[held.len() - ten..]);
+    measures.tell("memory held", "MiB", held.to_vec());
+    measures.hold("memory held at the end / after 10 s", "", Target::AtMost(GROWN), vec![mean(late) / mean(early)]);
+}
+
+fn tell_waits(what: &str, waits: &Waits, measures: &mut Measures) {
+    let name = |which: &str| format!("readers of {what}: wait {which}");
+    let slower = median(&waits.during) / median(&waits.before);
+    measures.hold(name("during / before, P50"), "", Target::AtMost(SLOWER), vec![slower]);
+    measures.tell(name("before"), "ms", waits.before.clone());
+    measures.tell(name("during"), "ms", waits.during.clone());
+    measures.tell(name("during, P99"), "ms", vec![quantile(&waits.during, 0.99)]);
 }
 
 fn probe(n: usize) -> Value {
@@ -165,8 +208,10 @@ fn arrivals_of(service: &Service, shared: &Shared) -> Vec<(Instant, usize)> {
     let mut http = connect(&service.address, &service.token);
     let mut arrivals = vec![];
     while !shared.is_over.load(Ordering::Relaxed) {
-        let seen = seen(&http.get(PROBE, ""));
-        arrivals.push((Instant::now(), seen));
+        match http.answer(PROBE, "") {
+            (200, body) => arrivals.push((Instant::now(), seen(&body))),
+            _ => _ = shared.failures.fetch_add(1, Ordering::Relaxed),
+        }
         thread::sleep(Duration::from_millis(5));
     }
     arrivals

@@ -118,11 +118,17 @@ impl<S: Read + Write> Http<S> {
 
     /// Asks for all of an answer, which has to be good.
     pub fn get(&mut self, path: &str, headers: &str) -> Vec<u8> {
+        let (status, body) = self.answer(path, headers);
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+        body
+    }
+
+    /// The status and the body of an answer.
+    pub fn answer(&mut self, path: &str, headers: &str) -> (u16, Vec<u8>) {
         self.send("GET", path, headers, &[]);
         let head = self.head();
         let body = self.body(&head);
-        assert_eq!(head.status, 200, "{path}: {}", String::from_utf8_lossy(&body));
-        body
+        (head.status, body)
     }
 
     /// The beginning of an answer.

@@ -1,6 +1,7 @@
 //! What a thousand callers take who ask once a second for a mesh that stays the same.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -32,12 +33,12 @@ pub fn measure(double: &Double, size: &Size, measures: &mut Measures) {
     let unchanged = runtime.block_on(asking::ask(address, &service.token, &headers));
     assert_eq!(unchanged.status, 304);
     let before = memory(&service, "VmRSS");
-    let request: &'static str = Box::leak(asking::request(&service.token, &headers).into_boxed_str());
+    let request: Arc<str> = asking::request(&service.token, &headers).into();
     let first = Instant::now() + EVERY;
     for n in 0..POLLERS {
         // All over the second.
         let first = first + EVERY.mul_f64(float(n) / float(POLLERS));
-        runtime.spawn(poll(address, request, first));
+        runtime.spawn(poll(address, request.clone(), first));
     }
     thread::sleep(3 * EVERY);
     let answered = || answers(&service.admin("/metrics").body);
@@ -64,7 +65,7 @@ async fn poll(address: SocketAddr, request: &str, first: Instant) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        client.exchange(request).await;
+        client.exchange(&request).await;
     }
 }
 
