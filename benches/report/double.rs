@@ -31,6 +31,8 @@ use super::LABEL;
 const REMEMBERED: usize = 100_000;
 /// After so much silence a watch says that nothing happened.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How many bytes of a list are sent at once, at least.
+const PIECE: usize = 64 << 10;
 /// How long a watch lasts where nobody says.
 const LASTS: u64 = 300;
 /// Kinds that are served without a definition.
@@ -293,21 +295,7 @@ impl Kind {
             (self.api_version(), self.kind.as_str())
         };
         let head = format!(r#"{{"apiVersion":"{api_version}","kind":"{kind}List","metadata":{metadata},"items":["#);
-        // In pieces of some size, as a socket takes them.
-        let mut pieces = vec![];
-        let mut piece = head.into_bytes();
-        for (n, text) in page.iter().enumerate() {
-            if n > 0 {
-                piece.push(b',');
-            }
-            piece.extend_from_slice(text);
-            if piece.len() >= 64 << 10 {
-                pieces.push(Bytes::from(std::mem::take(&mut piece)));
-            }
-        }
-        piece.extend_from_slice(b"]}");
-        pieces.push(piece.into());
-        Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>)))
+        pieces_of(head, page)
     }
 
     /// What a watch tells that has told all up to a version; `None` where some of it is forgotten.
@@ -326,6 +314,30 @@ impl Kind {
         }
         Some(told.into())
     }
+}
+
+/// A list in pieces of some size, each made when it is its turn.
+fn pieces_of(head: String, page: Vec<Bytes>) -> Body {
+    let (mut piece, mut page) = (head.into_bytes(), page.into_iter().enumerate());
+    let mut is_over = false;
+    let next = move || {
+        while !is_over && piece.len() < PIECE {
+            match page.next() {
+                Some((n, text)) => {
+                    if n > 0 {
+                        piece.push(b',');
+                    }
+                    piece.extend_from_slice(&text);
+                }
+                None => {
+                    piece.extend_from_slice(b"]}");
+                    is_over = true;
+                }
+            }
+        }
+        Some(Bytes::from(std::mem::take(&mut piece))).filter(|it| !it.is_empty())
+    };
+    Body::from_stream(stream::iter(std::iter::from_fn(next).map(Ok::<_, Infallible>)))
 }
 
 impl Stored {

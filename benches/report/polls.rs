@@ -59,7 +59,7 @@ pub fn measure(double: &Double, size: &Size, measures: &mut Measures) {
     runtime.shutdown_background();
 }
 
-async fn poll(address: SocketAddr, request: &str, first: Instant) {
+async fn poll(address: SocketAddr, request: Arc<str>, first: Instant) {
     let mut client = Client::connect_small(address).await;
     let mut ticks = interval_at(first, EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
