@@ -20,7 +20,7 @@ use super::{PATIENCE, Size};
 /// Changes in a second, in so many batches.
 const RATE: usize = 5000;
 const BATCHES: usize = 100;
-const LASTS: Duration = Duration::from_secs(60);
+const LASTS: Duration = Duration::from_mins(1);
 /// Before that, one change comes in so much time, for so long: what readers notice is compared with this.
 const CALM: Duration = Duration::from_millis(100);
 const CALM_LASTS: Duration = Duration::from_secs(10);

@@ -30,7 +30,7 @@ use super::LABEL;
 /// How many changes of a kind are remembered; whoever has heard of none of them lists again.
 const REMEMBERED: usize = 100_000;
 /// After so much silence a watch says that nothing happened.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// How many bytes of a list are sent at once, at least.
 const PIECE: usize = 64 << 10;
 /// How long a watch lasts where nobody says.
@@ -60,13 +60,13 @@ pub struct Double {
 
 /// All that there is.
 struct World {
-    state: Mutex<Shelf>,
+    state: Mutex<Objects>,
     /// Tells of each version that is there to be read.
     versions: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Shelf {
+struct Objects {
     version: u64,
     kinds: Vec<Kind>,
 }
@@ -74,7 +74,8 @@ struct Shelf {
 struct Kind {
     group: String,
     version: String,
-    kind: String,
+    /// As in an object.
+    name: String,
     plural: String,
     is_namespaced: bool,
     objects: BTreeMap<Name, Stored>,
@@ -119,24 +120,24 @@ impl Drop for Double {
 impl Double {
     /// Serves these objects.
     pub fn start(documents: Vec<Value>) -> Self {
-        let mut shelf = Shelf::default();
+        let mut objects = Objects::default();
         let built_in = BUILT_IN.map(|(group, version, kind, plural, is_namespaced)| {
             Kind::new([group, version, kind, plural], is_namespaced)
         });
-        shelf.kinds.extend(built_in);
+        objects.kinds.extend(built_in);
         let definitions = documents.iter().filter(|it| it["kind"] == "CustomResourceDefinition");
-        shelf.kinds.extend(definitions.map(Kind::of_definition));
+        objects.kinds.extend(definitions.map(Kind::of_definition));
         for mut document in documents {
             if document["kind"] == "CustomResourceDefinition" {
                 document["status"] = json!({ "conditions": [{ "type": "Established", "status": "True" }] });
             }
-            shelf.put(document);
+            objects.put(document);
         }
-        for kind in &mut shelf.kinds {
+        for kind in &mut objects.kinds {
             kind.changes.clear();
-            kind.forgotten = shelf.version;
+            kind.forgotten = objects.version;
         }
-        let world = Arc::new(World { versions: watch::Sender::new(shelf.version), state: Mutex::new(shelf) });
+        let world = Arc::new(World { versions: watch::Sender::new(objects.version), state: Mutex::new(objects) });
         let runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = { runtime }.worker_threads(1).thread_name("double").enable_all().build().expect("a runtime");
         let router = Router::new().fallback(answer).with_state(world.clone());
@@ -151,15 +152,15 @@ impl Double {
     }
 
     /// Makes these changes, each of which watches tell of.
-    pub fn make(&self, changes: Vec<Edit>) {
-        let mut shelf = self.world.lock();
-        for change in changes {
-            match change {
-                Edit::Put(document) => shelf.put(document),
-                Edit::Remove(document) => shelf.remove(document),
+    pub fn make(&self, edits: Vec<Edit>) {
+        let mut objects = self.world.lock();
+        for edit in edits {
+            match edit {
+                Edit::Put(document) => objects.put(document),
+                Edit::Remove(document) => objects.remove(document),
             }
         }
-        self.world.versions.send_replace(shelf.version);
+        self.world.versions.send_replace(objects.version);
     }
 }
 
@@ -175,17 +176,17 @@ fn kubeconfig_for(address: SocketAddr) -> Value {
 }
 
 impl World {
-    fn lock(&self) -> MutexGuard<'_, Shelf> {
+    fn lock(&self) -> MutexGuard<'_, Objects> {
         self.state.lock().expect("nobody panics with it")
     }
 }
 
-impl Shelf {
+impl Objects {
     fn kind_of(&mut self, document: &Value) -> &mut Kind {
         let api_version = document["apiVersion"].as_str().expect("a version");
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
         let mut kinds = self.kinds.iter_mut();
-        kinds.find(|it| it.group == group && document["kind"] == it.kind.as_str()).expect("a kind that is served")
+        kinds.find(|it| it.group == group && document["kind"] == it.name.as_str()).expect("a kind that is served")
     }
 
     fn put(&mut self, mut document: Value) {
@@ -241,7 +242,7 @@ impl Kind {
         Self {
             group: group.into(),
             version: version.into(),
-            kind: kind.into(),
+            name: kind.into(),
             plural: plural.into(),
             is_namespaced,
             objects: BTreeMap::new(),
@@ -292,7 +293,7 @@ impl Kind {
         let (api_version, kind) = if is_metadata {
             ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata")
         } else {
-            (self.api_version(), self.kind.as_str())
+            (self.api_version(), self.name.as_str())
         };
         let head = format!(r#"{{"apiVersion":"{api_version}","kind":"{kind}List","metadata":{metadata},"items":["#);
         pieces_of(head, page)
@@ -322,17 +323,14 @@ fn pieces_of(head: String, page: Vec<Bytes>) -> Body {
     let mut is_over = false;
     let next = move || {
         while !is_over && piece.len() < PIECE {
-            match page.next() {
-                Some((n, text)) => {
-                    if n > 0 {
-                        piece.push(b',');
-                    }
-                    piece.extend_from_slice(&text);
+            if let Some((n, text)) = page.next() {
+                if n > 0 {
+                    piece.push(b',');
                 }
-                None => {
-                    piece.extend_from_slice(b"]}");
-                    is_over = true;
-                }
+                piece.extend_from_slice(&text);
+            } else {
+                piece.extend_from_slice(b"]}");
+                is_over = true;
             }
         }
         Some(Bytes::from(std::mem::take(&mut piece))).filter(|it| !it.is_empty())
@@ -385,14 +383,14 @@ async fn answer(State(world): State<Arc<World>>, request: Request) -> Response {
             told(&reviewed(serde_json::from_slice(&body).unwrap_or_default()))
         }
         path => {
-            let shelf = world.lock();
-            match shelf.at(path) {
+            let objects = world.lock();
+            match objects.at(path) {
                 Some(_) if query.get("watch") == Some("true") => {
-                    drop(shelf);
+                    drop(objects);
                     json_of(watched(world.clone(), path.to_owned(), query, is_metadata))
                 }
-                Some(kind) => json_of(kind.list(shelf.version, &query, is_metadata)),
-                None => match resources(&shelf, path) {
+                Some(kind) => json_of(kind.list(objects.version, &query, is_metadata)),
+                None => match resources(&objects, path) {
                     Some(resources) => told(&resources),
                     None => absent(path),
                 },
@@ -417,9 +415,9 @@ fn absent(path: &str) -> Response {
     response
 }
 
-fn groups(shelf: &Shelf) -> Value {
+fn groups(objects: &Objects) -> Value {
     let named: BTreeMap<_, _> =
-        shelf.kinds.iter().filter(|it| !it.group.is_empty()).map(|it| (&it.group, &it.version)).collect();
+        objects.kinds.iter().filter(|it| !it.group.is_empty()).map(|it| (&it.group, &it.version)).collect();
     let group = |(name, version): (&String, &String)| {
         let version = json!({ "groupVersion": format!("{name}/{version}"), "version": version });
         json!({ "name": name, "versions": [version], "preferredVersion": version })
@@ -427,12 +425,12 @@ fn groups(shelf: &Shelf) -> Value {
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": named.into_iter().map(group).collect::<Vec<_>>() })
 }
 
-fn resources(shelf: &Shelf, path: &str) -> Option<Value> {
+fn resources(objects: &Objects, path: &str) -> Option<Value> {
     let resource = |it: &Kind| {
         let verbs = ["get", "list", "watch"];
-        json!({ "name": it.plural, "kind": it.kind, "namespaced": it.is_namespaced, "verbs": verbs })
+        json!({ "name": it.plural, "kind": it.name, "namespaced": it.is_namespaced, "verbs": verbs })
     };
-    let here: Vec<_> = shelf.kinds.iter().filter(|it| it.group_version_path() == path).map(resource).collect();
+    let here: Vec<_> = objects.kinds.iter().filter(|it| it.group_version_path() == path).map(resource).collect();
     (!here.is_empty()).then(|| json!({ "kind": "APIResourceList", "apiVersion": "v1", "resources": here }))
 }
 
@@ -463,11 +461,11 @@ fn watched(world: Arc<World>, path: String, query: Query, is_metadata: bool) -> 
             let (world, mut versions, mut version) = state?;
             loop {
                 let news = {
-                    let shelf = world.lock();
+                    let objects = world.lock();
                     // What is told next comes after what is here now.
                     versions.mark_unchanged();
-                    let news = shelf.at(&path)?.told_after(version, &query, is_metadata);
-                    version = shelf.version;
+                    let news = objects.at(&path)?.told_after(version, &query, is_metadata);
+                    version = objects.version;
                     news
                 };
                 match news {
@@ -490,10 +488,10 @@ fn watched(world: Arc<World>, path: String, query: Query, is_metadata: bool) -> 
 }
 
 fn bookmark(world: &World, path: &str, version: u64) -> Bytes {
-    let shelf = world.lock();
-    let kind = shelf.at(path).expect("a kind that was there before");
+    let objects = world.lock();
+    let kind = objects.at(path).expect("a kind that was there before");
     let metadata = json!({ "resourceVersion": version.to_string() });
-    let object = json!({ "apiVersion": kind.api_version(), "kind": kind.kind, "metadata": metadata });
+    let object = json!({ "apiVersion": kind.api_version(), "kind": kind.name, "metadata": metadata });
     format!("{}\n", json!({ "type": "BOOKMARK", "object": object })).into()
 }
 

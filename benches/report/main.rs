@@ -94,7 +94,7 @@ const PARTS: [Part; 6] = [
         measure: |sizes, measures| {
             on_double(sizes, &["L"], measures, |double, _, size, measures| {
                 polls::measure(double, size, measures);
-            })
+            });
         },
     },
     Part {

@@ -45,11 +45,11 @@ pub fn write(file: &Path, size: &Size) {
     );
     let folder = TempDir::new().expect("a folder");
     let arguments = ["--kubeconfig", double.kubeconfig.to_str().expect("text"), "--dev-token"];
-    let started = sampled(folder.path(), || Service::start(&arguments), |service| _ = await_ready(service));
+    let started = sampled(folder.path(), || Service::start(&arguments), await_ready);
     section(&mut text, "Time: from the start until complete", started);
     let (service, _) = start(&double.kubeconfig, &["--dev-token"]);
     view(&service, "zstd");
-    section(&mut text, "Time: 304", sampled(folder.path(), || &service, |service| unchanged(service)));
+    section(&mut text, "Time: 304", sampled(folder.path(), || &service, unchanged));
     let mut changes = types.iter().cycle().step_by(101).enumerate();
     let mut change = || {
         let (n, document) = changes.next().expect("there is no end");
