@@ -6,7 +6,7 @@ CARGO_FUZZ_VERSION := 0.13
 NIGHTLY := nightly
 FUZZ_SECONDS := 60
 
-.PHONY: run demo test test-service test-module check check-service check-module bench bench-report openapi docs properties oracle revocation fuzz
+.PHONY: run demo test test-service test-module check check-service check-module bench bench-report bench-profile openapi docs properties oracle revocation fuzz
 
 # npm and the like, with a Node.js that Backstage supports.
 IN_MODULE := cd backstage-plugin && bin/with-node
@@ -56,6 +56,10 @@ bench:
 bench-report:
 	benches/ensure-tools
 	cargo bench --bench report
+
+# Where time and bytes go: the section of the report in benches/PROFILE.md. Takes perf and heaptrack.
+bench-profile:
+	cargo bench --bench report -- profile
 
 openapi: $(MODULE_PACKAGES)
 	$(call written_by,openapi,openapi/v1.json)
