@@ -99,6 +99,14 @@ fn section(text: &mut String, title: &str, lines: Result<Vec<(String, String)>, 
     }
 }
 
+/// A function's name without what the compiler adds, which heaptrack leaves as it is.
+fn readable(symbol: &str) -> String {
+    let name = symbol.trim().rsplit_once("::h").map_or(symbol.trim(), |(name, _)| name);
+    let written =
+        [("$LT$", "<"), ("$GT$", ">"), ("$u7b$", "{"), ("$u7d$", "}"), ("$u20$", " "), ("$RF$", "&"), ("..", "::")];
+    written.into_iter().fold(name.to_owned(), |name, (from, to)| name.replace(from, to))
+}
+
 fn changed(n: usize, document: &Value) -> Edit {
     let mut changed = document.clone();
     changed["spec"]["description"] = json!(format!("Profiled {n}."));
@@ -145,7 +153,9 @@ fn sampled<S: std::borrow::Borrow<Service>>(
     let _ = Command::new("kill").args(["-INT", &record.id().to_string()]).status();
     let _ = record.wait();
     let mut report = Command::new("perf");
-    report.args(["report", "--stdio", "--no-children", "--fields", "overhead,symbol", "--input"]).arg(&data);
+    report
+        .args(["report", "--stdio", "--no-children", "--sort", "symbol", "--fields", "overhead,symbol", "--input"])
+        .arg(&data);
     let told = report.output().map_err(|error| error.to_string())?;
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     let line = |it: &str| {
@@ -195,7 +205,7 @@ fn counted(folder: &Path, double: &Double) -> Result<Vec<(String, String)>, Stri
         } else if line.contains("eventmesh_catalog::")
             && let Some(share) = share.take()
         {
-            lines.push((share, line.trim().to_owned()));
+            lines.push((share, readable(line)));
         }
     }
     lines.truncate(TOP);
