@@ -7,7 +7,7 @@ NIGHTLY := nightly
 FUZZ_SECONDS := 60
 SOAK_MINUTES := 30
 
-.PHONY: run demo test test-service test-module check check-service check-module bench bench-cluster openapi docs properties oracle revocation soak fuzz check-release audit image image-test reproducible
+.PHONY: run demo test test-service test-module check check-service check-module bench bench-report bench-profile openapi docs properties oracle revocation soak fuzz check-release audit image image-test reproducible
 
 # npm and the like, with a Node.js that Backstage supports.
 IN_MODULE := cd backstage-plugin && bin/with-node
@@ -72,11 +72,18 @@ image-test:
 reproducible:
 	release/reproducible
 
+# What needs no API server and takes a few minutes.
 bench:
-	cargo bench --bench mesh --bench http
+	cargo bench --bench report -- changes answers S L
 
-bench-cluster:
-	cargo bench --bench cluster
+# Everything, written to benches/REPORT.md.
+bench-report:
+	benches/ensure-tools
+	cargo bench --bench report
+
+# Where time and bytes go: the section of the report in benches/PROFILE.md. Takes perf and heaptrack.
+bench-profile:
+	cargo bench --bench report -- profile
 
 openapi: $(MODULE_PACKAGES)
 	$(call written_by,openapi,openapi/v1.json)

@@ -17,8 +17,10 @@ use super::secrets::Secrets;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The binary with these arguments and no settings from the environment, the cluster of whoever runs the tests included.
+/// `EVENTMESH_TEST_BINARY` names another one than was built with the test.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_eventmesh-catalog"));
+    let built = || env!("CARGO_BIN_EXE_eventmesh-catalog").into();
+    let mut command = Command::new(std::env::var_os("EVENTMESH_TEST_BINARY").unwrap_or_else(built));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EVENTMESH_") || name.starts_with("OTEL_")) {
         command.env_remove(name);
     }

@@ -4,11 +4,13 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
-use crate::support::cluster::{Cluster, config};
+use super::support::cluster::{Cluster, config};
 
 /// How much is read at a time.
 const BUFFER: usize = 256 << 10;
@@ -17,6 +19,8 @@ const BUFFER: usize = 256 << 10;
 #[derive(Clone)]
 pub struct Api {
     tls: Arc<ClientConfig>,
+    /// What to trust, in PEM.
+    authority: String,
     host: String,
     port: u16,
     token: String,
@@ -26,11 +30,14 @@ impl Api {
     pub async fn of(cluster: &Cluster) -> Self {
         let config = config(cluster.kubeconfig()).await;
         let mut roots = RootCertStore::empty();
+        let mut authority = String::new();
         for certificate in config.root_cert.expect("the kubeconfig has to carry the certificate to trust") {
+            authority.push_str(&pem(&certificate));
             roots.add(CertificateDer::from(certificate)).expect("a certificate");
         }
         Self {
             tls: Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()),
+            authority,
             host: config.cluster_url.host().expect("a host").to_owned(),
             port: config.cluster_url.port_u16().unwrap_or(443),
             token: cluster.admin_token(),
@@ -44,11 +51,30 @@ impl Api {
         Http::new(stream, &self.host, &self.token)
     }
 
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub fn server(&self) -> String {
+        format!("https://{}:{}", self.host, self.port)
+    }
+
     /// Asks once for JSON.
     pub fn json(&self, path: &str) -> Value {
         let mut http = self.connect();
         serde_json::from_slice(&http.get(path, "accept: application/json\r\n")).expect("JSON")
     }
+}
+
+fn pem(certificate: &[u8]) -> String {
+    let encoded: Vec<_> = STANDARD.encode(certificate).into_bytes();
+    let lines: Vec<_> = encoded.chunks(64).map(String::from_utf8_lossy).collect();
+    let encoded = lines.join("\n");
+    format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n")
 }
 
 /// A connection to the service.
@@ -92,11 +118,17 @@ impl<S: Read + Write> Http<S> {
 
     /// Asks for all of an answer, which has to be good.
     pub fn get(&mut self, path: &str, headers: &str) -> Vec<u8> {
+        let (status, body) = self.answer(path, headers);
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+        body
+    }
+
+    /// The status and the body of an answer.
+    pub fn answer(&mut self, path: &str, headers: &str) -> (u16, Vec<u8>) {
         self.send("GET", path, headers, &[]);
         let head = self.head();
         let body = self.body(&head);
-        assert_eq!(head.status, 200, "{path}: {}", String::from_utf8_lossy(&body));
-        body
+        (head.status, body)
     }
 
     /// The beginning of an answer.
@@ -116,6 +148,42 @@ impl<S: Read + Write> Http<S> {
                 value.clone_into(&mut head.etag);
             }
         }
+    }
+
+    /// The status and the tag of an answer, of which the rest is thrown away.
+    pub fn ask(&mut self, path: &str, headers: &str) -> (u16, String) {
+        let (head, _) = self.skimmed(path, headers);
+        (head.status, head.etag)
+    }
+
+    /// The status of an answer, and how many bytes it had, of which nothing is kept.
+    pub fn skim(&mut self, path: &str, headers: &str) -> (u16, usize) {
+        let (head, size) = self.skimmed(path, headers);
+        (head.status, size)
+    }
+
+    fn skimmed(&mut self, path: &str, headers: &str) -> (Head, usize) {
+        self.send("GET", path, headers, &[]);
+        let head = self.head();
+        let mut piece = vec![];
+        let mut size = 0;
+        match head.length {
+            _ if head.status == 304 => (),
+            Some(length) => {
+                while size < length {
+                    piece.clear();
+                    self.read((length - size).min(BUFFER), &mut piece);
+                    size += piece.len();
+                }
+            }
+            None => {
+                while self.chunk(&mut piece) {
+                    size += piece.len();
+                    piece.clear();
+                }
+            }
+        }
+        (head, size)
     }
 
     /// The rest of an answer.

@@ -1,14 +1,17 @@
 //! What the API server alone takes to tell everything: no less can a start take.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
-use super::http::{Api, Http};
-use super::{LABEL, load_of_the_machine, median, megabytes, seconds};
+use super::LABEL;
+use super::client::{Api, Http};
+use super::figures::timed;
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const CORE: [&str; 4] = [
@@ -23,8 +26,8 @@ const SUBSCRIBERS: [&str; 3] =
     ["/api/v1/services", "/apis/apps/v1/deployments", "/apis/serving.knative.dev/v1/services"];
 const WHOLE: &str = "accept: application/json\r\n";
 const METADATA: &str = "accept: application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json\r\n";
-/// The same as the service asks for.
-pub const PAGE: usize = 500;
+/// As clients that read in pages ask.
+const PAGE: usize = 500;
 const PAGE_OF_DEFINITIONS: usize = 25;
 
 /// A collection as the service reads it.
@@ -60,108 +63,114 @@ pub fn collections(api: &Api) -> Vec<Collection> {
     all
 }
 
-/// What came, and how long it took.
-#[derive(Clone, Copy, Default)]
-pub struct Taken {
-    pub bytes: usize,
-    pub time: Duration,
+/// curl, which knows how to be trusted by an API server.
+pub struct Curl {
+    server: String,
+    configuration: PathBuf,
+    _folder: TempDir,
 }
 
-impl Taken {
-    fn of(read: impl FnOnce() -> usize) -> Self {
-        let began = Instant::now();
-        Self { bytes: read(), time: began.elapsed() }
+impl Curl {
+    /// # Errors
+    /// When there is no curl.
+    pub fn of(api: &Api) -> Result<Self, String> {
+        let found = Command::new("curl").arg("--version").output();
+        found.map_err(|error| format!("curl cannot be started: {error} (apt-get install curl)"))?;
+        let folder = TempDir::new().map_err(|it| it.to_string())?;
+        // Not among the arguments, which everybody on the machine may read.
+        let configuration = folder.path().join("curlrc");
+        let authority = folder.path().join("authority.pem");
+        std::fs::write(&authority, api.authority()).map_err(|it| it.to_string())?;
+        let token = api.token();
+        let content = format!(
+            "silent\nshow-error\nfail\ncacert = \"{}\"\nheader = \"Authorization: Bearer {token}\"\n",
+            authority.display(),
+        );
+        std::fs::write(&configuration, content).map_err(|it| it.to_string())?;
+        Ok(Self { server: api.server(), configuration, _folder: folder })
     }
-}
 
-/// One kind after the other.
-pub fn one_by_one(api: &Api, collections: &[Collection]) -> Taken {
-    Taken::of(|| collections.iter().map(|it| it.list(&mut api.connect(), |_| ())).sum())
-}
+    /// How long it takes to read all kinds at the same time.
+    pub fn all_at_once(&self, collections: &[Collection], in_pages: bool) -> Duration {
+        let list = |it: &Collection| {
+            it.list_with(in_pages, |path| self.get(path, it.accept), |_| ());
+        };
+        let (time, ()) = timed(|| {
+            thread::scope(|scope| {
+                for it in collections {
+                    scope.spawn(move || list(it));
+                }
+            });
+        });
+        time
+    }
 
-/// All kinds at the same time.
-pub fn all_at_once(api: &Api, collections: &[Collection]) -> Taken {
-    Taken::of(|| {
-        thread::scope(|scope| {
-            let list = |it| scope.spawn(move || Collection::list(it, &mut api.connect(), |_| ()));
-            let threads: Vec<_> = collections.iter().map(list).collect();
-            threads.into_iter().map(|it| it.join().expect("a list")).sum()
-        })
-    })
+    fn get(&self, path: &str, accept: &str) -> Vec<u8> {
+        let mut command = Command::new("curl");
+        command.arg("--config").arg(&self.configuration).arg("--header").arg(accept.trim_end());
+        let answer = command.arg(format!("{}{path}", self.server)).output().expect("curl runs");
+        assert!(answer.status.success(), "{path}: {}", String::from_utf8_lossy(&answer.stderr));
+        answer.stdout
+    }
 }
 
 /// How many objects there are to read.
 pub fn count(api: &Api, collections: &[Collection]) -> usize {
     let mut count = 0;
     for it in collections {
-        it.list(&mut api.connect(), |page| {
+        let mut http = api.connect();
+        let items = |page: &[u8]| {
             let page: Value = serde_json::from_slice(page).expect("JSON");
             count += page["items"].as_array().map_or(0, Vec::len);
-        });
+        };
+        it.list_with(true, |path| http.get(path, it.accept), items);
     }
     count
 }
 
-/// How often each way to read a kind is tried.
-const ROUNDS: usize = 2;
-
-/// Tells how long several ways to read the largest kind take, side by side.
-pub fn compare_ways(api: &Api, collections: &[Collection]) {
+/// Seconds that it takes to read the largest kind in one page, and as a streaming list.
+pub fn compare_ways(api: &Api, collections: &[Collection], rounds: usize) -> (Vec<f64>, Vec<f64>) {
     let triggers = collections.iter().find(|it| it.path.ends_with("/triggers")).expect("triggers");
-    let paged = |page: usize| {
-        let pages = Collection { page, ..triggers.clone() };
-        let name = if page == 0 { "one page".to_owned() } else { format!("pages of {page}") };
-        (name, Taken::of(|| pages.list(&mut api.connect(), |_| ())))
+    let round = |_| {
+        let page = timed(|| {
+            let mut http = api.connect();
+            triggers.list_with(false, |path| http.get(path, triggers.accept), |_| ());
+        });
+        let streamed = timed(|| triggers.stream(&mut api.connect()));
+        (page.0.as_secs_f64(), streamed.0.as_secs_f64())
     };
-    let mut times: BTreeMap<String, (usize, Vec<f64>)> = BTreeMap::new();
-    for _ in 0..ROUNDS {
-        let mut tried: Vec<_> = [PAGE, 1000, 2000, 5000, 0].map(paged).into();
-        let streamed = Taken::of(|| triggers.stream(&mut api.connect()));
-        tried.push(("a streaming list".to_owned(), streamed));
-        for (name, taken) in tried {
-            let (bytes, times) = times.entry(name).or_default();
-            *bytes = taken.bytes;
-            times.push(taken.time.as_secs_f64());
-        }
-    }
-    println!("the triggers, read raw ({}):", load_of_the_machine());
-    for (name, (bytes, times)) in times {
-        println!("  {name}: {} in {}", megabytes(bytes), seconds(median(&times)));
-    }
+    (0..rounds).map(round).unzip()
 }
 
 impl Collection {
-    /// Follows the pages to the end; returns how many bytes came.
-    fn list(&self, http: &mut Http<impl Read + Write>, mut on_page: impl FnMut(&[u8])) -> usize {
+    /// Follows the pages to the end, or reads all at once.
+    fn list_with(&self, in_pages: bool, mut get: impl FnMut(&str) -> Vec<u8>, mut on_page: impl FnMut(&[u8])) {
         let Self { path, query, page, .. } = self;
-        let (mut bytes, mut rest) = (0, String::new());
+        let limit = if in_pages { format!("&limit={page}") } else { String::new() };
+        let mut rest = String::new();
         loop {
-            let limit = if *page == 0 { String::new() } else { format!("&limit={page}") };
-            let body = http.get(&format!("{path}?continue={rest}{limit}{query}"), self.accept);
-            bytes += body.len();
+            let body = get(&format!("{path}?continue={rest}{limit}{query}"));
             on_page(&body);
             match continued(&body) {
                 Some(more) => rest = more,
-                None => return bytes,
+                None => return,
             }
         }
     }
 
-    /// Reads a watch up to the end of its initial events; returns how many bytes came.
-    fn stream(&self, http: &mut Http<impl Read + Write>) -> usize {
+    /// Reads a watch up to the end of its initial events.
+    fn stream(&self, http: &mut Http<impl Read + Write>) {
         let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
         http.send("GET", &format!("{}?{query}", self.path), self.accept, &[]);
         assert_eq!(http.head().status, 200);
         let mark = "k8s.io/initial-events-end";
-        let (mut bytes, mut text) = (0, vec![]);
+        let mut text = vec![];
         loop {
             // The mark may begin in one chunk and end in the next.
             text.drain(..text.len().saturating_sub(mark.len()));
-            let before = text.len();
             assert!(http.chunk(&mut text), "the watch goes on");
-            bytes += text.len() - before;
-            if String::from_utf8_lossy(&text).contains(mark) {
-                return bytes;
+            if text.windows(mark.len()).any(|it| it == mark.as_bytes()) {
+                return;
             }
         }
     }

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::http::{Api, Http, connect};
-use super::{PATIENCE, quantile};
-use crate::support::process::Service;
+use super::PATIENCE;
+use super::client::{Api, Http, connect};
+use super::support::process::Service;
 
 const PATH: &str = "/v1/getEventMesh";
 const EVENT_TYPES: &str = "/apis/eventing.knative.dev/v1beta2/eventtypes";
@@ -32,19 +32,6 @@ pub struct Times {
     pub begun: Vec<f64>,
     /// Until that answer was there.
     pub whole: Vec<f64>,
-}
-
-impl Times {
-    pub fn lines(&self) -> Vec<String> {
-        let line = |name: &str, times: &[f64]| {
-            format!("  {name}: P50 {:.1} ms, P99 {:.1} ms", quantile(times, 0.5), quantile(times, 0.99))
-        };
-        vec![
-            line("a bare watch", &self.bare),
-            line("an answer begins", &self.begun),
-            line("an answer is there", &self.whole),
-        ]
-    }
 }
 
 /// An answer that is another than the one before.

@@ -1,66 +1,55 @@
 //! How long somebody waits who was never there before: every right is asked for, beside as many bare reviews.
 
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::http::connect;
-use super::{Case, PATIENCE, Table, load_of_the_machine, median, seconds};
-use crate::support::callers::{group, role, rule};
-use crate::support::cluster::Cluster;
-use crate::support::process::{Service, get};
+use super::client::connect;
+use super::figures::{float, ratios};
+use super::measure::{Measures, Target};
+use super::process::start;
+use super::support::callers::{group, role, rule};
+use super::support::cluster::Cluster;
+use super::support::process::Service;
+use super::{PATIENCE, Size};
 
 const HOME: &str = "first-polls";
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 /// As many as the service has under way.
 const AT_ONCE: usize = 16;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
+/// Of the time of as many bare reviews.
+const FIRST: f64 = 1.5;
 /// One in so many namespaces may be seen.
 const SEEN: usize = 20;
 /// Rights are kept when so much time has passed since roles changed.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// Somebody's first poll, and bare reviews right after it. Times are seconds.
-struct Round {
-    first: f64,
-    bare: f64,
-    reviews: usize,
-}
-
-pub async fn measure(cluster: &Cluster, case: &Case, table: &mut Table) {
-    let namespaces: Vec<_> = (0..case.size.namespaces).map(|it| format!("team-{it:03}")).collect();
-    let seen: Vec<_> = namespaces.iter().step_by(SEEN).collect();
+pub async fn measure(cluster: &Cluster, size: &Size, measures: &mut Measures) {
+    let namespaces: Vec<_> = (0..size.arguments.namespaces).map(|it| format!("team-{it:03}")).collect();
     cluster.apply(&role("", HOME, &[rule(&["list"], "*", "*", &[])])).await;
-    for namespace in &seen {
+    for namespace in namespaces.iter().step_by(SEEN) {
         cluster.apply(&bound(namespace)).await;
     }
-    let service = serving(cluster.kubeconfig());
+    let (service, _) = start(cluster.kubeconfig(), &[]);
     thread::sleep(SETTLED);
-    println!("{}: first polls, with rights in {} of {} namespaces", case.name, seen.len(), namespaces.len());
-    let mut rounds = vec![];
+    let (mut firsts, mut bare, mut counts) = (vec![], vec![], vec![]);
     for n in 0..ROUNDS {
         let name = format!("newcomer-{n}");
         let token = cluster.caller_token(HOME, &name).await;
         let before = reviews(&service);
-        let first = first_poll(&service, &token);
-        let reviews = reviews(&service) - before;
-        let bare = bare_reviews(cluster, &name, &namespaces, reviews).await;
-        println!(
-            "first poll {}, {reviews} reviews; as many bare ones {} ({})",
-            seconds(first),
-            seconds(bare),
-            load_of_the_machine()
-        );
-        rounds.push(Round { first, bare, reviews });
+        firsts.push(first_poll(&service, &token));
+        let count = reviews(&service) - before;
+        bare.push(bare_reviews(cluster, &name, &namespaces, count).await);
+        counts.push(float(count));
     }
-    let of = |value: &dyn Fn(&Round) -> f64| median(&rounds.iter().map(value).collect::<Vec<_>>());
-    let measure = |what: &str| format!("{}: first poll of somebody new{what}", case.name);
-    table.tell(measure(""), format!("{}, {} reviews", seconds(of(&|it| it.first)), rounds[0].reviews));
-    table.tell(measure(" / bare reviews"), format!("{:.2}", of(&|it| it.first / it.bare)));
+    let target = Target::AtMost(FIRST);
+    measures.hold("first poll of somebody new / as many bare reviews", "", target, ratios(&firsts, &bare));
+    measures.tell("first poll of somebody new", "s", firsts);
+    measures.tell("reviews that it takes", "", counts);
 }
 
 /// Everybody at home may list everything there.
@@ -70,16 +59,6 @@ fn bound(namespace: &str) -> Value {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": HOME},
         "subjects": [group(&format!("system:serviceaccounts:{HOME}"))],
     })
-}
-
-fn serving(kubeconfig: &Path) -> Service {
-    let service = Service::start(&["--kubeconfig", kubeconfig.to_str().expect("text")]);
-    let began = Instant::now();
-    while get(&service.admin, "/readyz", &[]).status != 200 {
-        assert!(began.elapsed() < PATIENCE, "the service is not ready");
-        thread::sleep(Duration::from_millis(5));
-    }
-    service
 }
 
 /// How many reviews the service has made.

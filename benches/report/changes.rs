@@ -1,16 +1,10 @@
-//! What linking, publishing and serializing cost at three sizes, and whether one change costs as little of a rebuild as
-//! it should. `cargo bench --bench mesh`.
-
-#[path = "../tests/support/mod.rs"]
-mod support;
+//! What linking, publishing and serializing cost, and whether one change costs as little of a rebuild as it should.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use criterion::{BatchSize, Criterion, SamplingMode};
 use eventmesh_catalog::api::negotiate::Encoding;
 use eventmesh_catalog::api::render::Bodies;
 use eventmesh_catalog::index::Index;
@@ -18,59 +12,64 @@ use eventmesh_catalog::mesh::{Grant, Key, MeshGraph, Resource, Selection, Snapsh
 use eventmesh_catalog::origins::kubernetes::kinds::known_definitions;
 use serde_json::{Value, json};
 
-use self::support::generate::{Arguments, L, M, S, generate};
+use super::figures::{float, mean, timed};
+use super::measure::{Measures, Target};
+use super::support::generate::generate;
+use super::{LABEL, Size, support};
 
 /// How much of a rebuild one change may cost at L.
 const TARGET: f64 = 0.01;
 /// How often a rebuild and all changes are measured, in turns.
-const REPETITIONS: usize = 7;
+const REPETITIONS: usize = 5;
 /// To how many objects each kind of change is made.
 const OBJECTS: usize = 64;
-const BACKSTAGE_LABEL: &str = "backstage.io/kubernetes-id";
 
-fn main() {
-    // `cargo test --all-targets` runs benchmarks too, and means something else by it.
-    if !std::env::args().any(|it| it == "--bench") {
-        return;
-    }
-    let mut criterion = Criterion::default().configure_from_args();
-    let mut summary = vec![];
-    for (name, size) in [("S", S), ("M", M), ("L", L)] {
-        let mesh = Mesh::new(name, &size);
-        summary.push(mesh.counts());
-        mesh.measure(&mut criterion);
-        if name == "L" {
-            summary.extend(mesh.ratios());
-        }
-    }
-    criterion.final_summary();
-    println!("{}", summary.join("\n"));
+pub fn measure(size: &Size, measures: &mut Measures) {
+    measures.begin("changes", size.name);
+    let mesh = Mesh::new(size);
+    let mut published = Published::new(mesh.upserts());
+    mesh.count(&published, measures);
+    mesh.compare(&mut published, measures);
+    let snapshot = published.index.snapshot().clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let serialized = (0..REPETITIONS).map(|_| timed(|| runtime.block_on(serialize(&snapshot))).0.as_secs_f64());
+    measures.tell("the whole answer made from nothing", "s", serialized.collect());
 }
 
 /// A generated mesh, and what happens to it.
 struct Mesh {
-    name: &'static str,
     resources: Vec<Arc<Resource>>,
     /// One after the other they lead back to the beginning. Each with the kind of change that it is.
     changes: Vec<(&'static str, Update)>,
 }
 
 impl Mesh {
-    fn new(name: &'static str, size: &Arguments) -> Self {
-        let documents = generate(size);
+    fn new(size: &Size) -> Self {
+        let documents = generate(&size.arguments);
         let all = known_definitions().into_iter().chain(support::converted(&documents));
         // A kind that is known anyway and also generated is defined as generated.
         let resources: BTreeMap<_, _> = all.map(|it| (it.key.clone(), it)).collect();
-        Self { name, resources: resources.into_values().collect(), changes: changes(&documents) }
+        Self { resources: resources.into_values().collect(), changes: changes(&documents) }
     }
 
-    fn counts(&self) -> String {
-        let published = Published::new(self.upserts());
+    fn count(&self, published: &Published, measures: &mut Measures) {
         let snapshot = published.index.snapshot();
-        let links = snapshot.entries().filter_map(|it| it.links.event_type.as_ref());
-        let consumes: usize = links.map(|it| it.consumers.len()).sum();
-        let (objects, shards) = (snapshot.entries().count(), snapshot.shards().len());
-        format!("{}: {objects} objects, {consumes} consumes edges, {shards} shards", self.name)
+        let (mut consumes, mut provides) = (0, 0);
+        for links in snapshot.entries().map(|it| &it.links) {
+            consumes += links.event_type.as_ref().map_or(0, |it| it.consumers.len());
+            provides += links.conduit.as_ref().map_or(0, |it| it.provides.len());
+            provides += links.source.as_ref().map_or(0, |it| it.supplies.len());
+        }
+        // From a conduit to a subscriber.
+        let ways =
+            2 * self.resources.iter().filter(|it| ["Trigger", "Subscription"].contains(&&*it.key.of.kind)).count();
+        let (objects, shards) = (self.resources.len(), snapshot.shards().len());
+        measures.tell("objects, with definitions of kinds", "", vec![float(objects)]);
+        measures.tell("edges: an event type and who consumes it", "", vec![float(consumes)]);
+        measures.tell("edges: an event type and who provides it", "", vec![float(provides)]);
+        measures.tell("edges: a trigger or subscription, and what it is on and for", "", vec![float(ways)]);
+        measures.tell("edges: all of these", "", vec![float(consumes + provides + ways)]);
+        measures.tell("shards", "", vec![float(shards)]);
     }
 
     fn upserts(&self) -> Vec<Update> {
@@ -83,77 +82,37 @@ impl Mesh {
         (graph, Snapshot::default().next(entries, Arc::default(), true))
     }
 
-    fn measure(&self, criterion: &mut Criterion) {
-        let mut group = criterion.benchmark_group(self.name);
-        group.sample_size(10).sampling_mode(SamplingMode::Flat);
-        group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4));
-        group.bench_function("rebuild: graph and snapshot", |b| b.iter_with_large_drop(|| self.rebuild()));
-        group.bench_function("rebuild: all of the index", |b| {
-            b.iter_batched(|| self.upserts(), Published::new, BatchSize::PerIteration);
-        });
-        let mut published = Published::new(self.upserts());
-        let mut changes = self.changes.iter().cycle();
-        group.bench_function("one change", |b| {
-            b.iter(|| changes.next().map(|(_, update)| published.apply(update.clone())));
-        });
-        let snapshot = published.index.snapshot().clone();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
-        group.bench_function("serialize", |b| {
-            b.iter_with_large_drop(|| runtime.block_on(serialize(&snapshot)));
-        });
-        group.finish();
-    }
-
-    /// Medians over repetitions of one change in relation to a rebuild right before it.
-    fn ratios(&self) -> Vec<String> {
-        let mut published = Published::new(self.upserts());
+    /// One change in relation to a rebuild right before it.
+    fn compare(&self, published: &mut Published, measures: &mut Measures) {
         let mut rebuilds = vec![];
-        let mut measured: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        let mut slowest = Duration::ZERO;
+        let mut changes = vec![];
+        let mut by_kind: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for _ in 0..REPETITIONS {
             let (rebuild, built) = timed(|| self.rebuild());
             drop(built);
-            rebuilds.push(rebuild.as_secs_f64());
+            let rebuild = rebuild.as_secs_f64();
             let mut taken: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
             for (kind, update) in &self.changes {
                 let update = update.clone();
                 let (change, ()) = timed(|| published.apply(update));
                 taken.entry(kind).or_default().push(change.as_secs_f64());
-                slowest = slowest.max(change);
             }
             let all: Vec<_> = taken.values().flatten().copied().collect();
-            measured.entry(MEAN).or_default().push(mean(&all) / rebuild.as_secs_f64());
-            measured.entry(MEDIAN).or_default().push(median(all) / rebuild.as_secs_f64());
+            changes.push(mean(&all));
+            by_kind.entry("all kinds of changes").or_default().push(mean(&all) / rebuild);
             for (kind, taken) in taken {
-                measured.entry(kind).or_default().push(mean(&taken) / rebuild.as_secs_f64());
+                by_kind.entry(kind).or_default().push(mean(&taken) / rebuild);
             }
+            rebuilds.push(rebuild);
         }
-        let rebuild = median(rebuilds);
-        let mut ratios: BTreeMap<_, _> = measured.into_iter().map(|(what, it)| (what, median(it))).collect();
-        let line = |what: &str, ratio: f64| {
-            let verdict = if ratio <= TARGET { "met" } else { "MISSED" };
-            let took = Duration::from_secs_f64(ratio * rebuild);
-            format!(
-                "ratio one-change/rebuild at {}: {ratio:.5} (target <= {TARGET}) {verdict} ({what}, {took:.1?})",
-                self.name
-            )
-        };
-        let mut lines = vec![format!("rebuild at {}: {:.1?}", self.name, Duration::from_secs_f64(rebuild))];
-        lines.extend([MEAN, MEDIAN].into_iter().filter_map(|what| Some(line(what, ratios.remove(what)?))));
-        let worst = ratios.iter().max_by(|(_, a), (_, b)| a.total_cmp(b));
-        lines.extend(worst.map(|(kind, ratio)| line(&format!("worst kind, mean: {kind}"), *ratio)));
-        lines.extend(
-            ratios
-                .iter()
-                .map(|(kind, ratio)| format!("  {kind}: {:.1?} (mean)", Duration::from_secs_f64(ratio * rebuild))),
-        );
-        lines.push(format!("  slowest of all: {slowest:.1?}"));
-        lines
+        measures.tell("graph and snapshot from nothing", "s", rebuilds);
+        measures.tell("one change until readers find it, mean of all kinds", "s", changes);
+        let target = if measures.size() == "L" { Target::AtMost(TARGET) } else { Target::None };
+        for (kind, ratios) in by_kind {
+            measures.hold(format!("one change / a rebuild: {kind}"), "", target, ratios);
+        }
     }
 }
-
-const MEAN: &str = "mean of the mix";
-const MEDIAN: &str = "median of the mix";
 
 /// An index, and the place where readers find its newest snapshot.
 struct Published {
@@ -197,10 +156,7 @@ fn changes(documents: &[Value]) -> Vec<(&'static str, Update)> {
         let other_type = &types[(n + 1) % OBJECTS]["spec"]["type"];
         let there_and_back = [
             ("trigger filters another type", changed(filtered[n], "/spec/filter/attributes/type", other_type)),
-            (
-                "subscriber relabeled",
-                changed(subscribers[n], "/metadata/labels", &json!({ BACKSTAGE_LABEL: "renamed" })),
-            ),
+            ("subscriber relabeled", changed(subscribers[n], "/metadata/labels", &json!({ LABEL: "renamed" }))),
             ("event type described anew", changed(types[n], "/spec/description", &json!("Described anew."))),
             ("event type added or removed", added(types[n])),
             ("trigger added or removed", added(triggers[n])),
@@ -232,20 +188,4 @@ fn upsert(document: &Value) -> Update {
 
 fn key(document: &Value) -> Key {
     support::converter().convert(document).expect("an object").key.clone()
-}
-
-fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
-    let began = Instant::now();
-    let done = work();
-    (began.elapsed(), done)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "there are a few hundred")]
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
