@@ -22,6 +22,7 @@ use super::negotiate::Encoding;
 use crate::mesh::snapshot::ShardId;
 use crate::mesh::view::Part;
 use crate::mesh::{Grant, Selection, Snapshot, View};
+use crate::tally::{self, Cached, Lookups};
 
 /// How many bytes of rendered shards are kept, about.
 const MAX_FRAGMENTS: u64 = 128 << 20;
@@ -189,6 +190,8 @@ pub struct Bodies {
     /// Bodies by tag.
     by_tag: Arc<Mutex<Held<String, Body>>>,
     queues: Arc<Mutex<Held<Hashed, Queue>>>,
+    looked_for_fragments: Arc<Lookups>,
+    looked_for_views: Arc<Lookups>,
 }
 
 /// What somebody still holds, by a key.
@@ -257,11 +260,48 @@ impl Default for Bodies {
                 weight(ENTRY + 8 * selection.written_len() + body)
             })
             .build_with_hasher(DefaultHashBuilder::default());
-        Self { fragments, views, latest: Arc::default(), by_tag: Arc::default(), queues: Arc::default() }
+        Self {
+            fragments,
+            views,
+            latest: Arc::default(),
+            by_tag: Arc::default(),
+            queues: Arc::default(),
+            looked_for_fragments: Arc::default(),
+            looked_for_views: Arc::default(),
+        }
     }
 }
 
 impl Bodies {
+    /// Brings up to date what is counted late.
+    pub async fn settle(&self) {
+        self.fragments.run_pending_tasks();
+        self.views.run_pending_tasks().await;
+    }
+
+    /// What is kept.
+    pub fn caches(&self) -> [Cached; 2] {
+        let cached = |name, entries, held, limit: Option<u64>, lookups: &Lookups| Cached {
+            name,
+            entries,
+            bytes: limit.map(|limit| tally::Bytes { held, limit }),
+            hits: lookups.hits(),
+            misses: lookups.misses(),
+        };
+        let Self { fragments, views, .. } = self;
+        let (of_fragments, of_views) = (fragments.policy().max_capacity(), views.policy().max_capacity());
+        [
+            cached("views", views.entry_count(), views.weighted_size(), of_views, &self.looked_for_views),
+            cached(
+                "fragments",
+                fragments.entry_count(),
+                fragments.weighted_size(),
+                of_fragments,
+                &self.looked_for_fragments,
+            ),
+        ]
+    }
+
     /// The body of a view of a snapshot. Those who ask for the same at the same time wait for one rendering.
     ///
     /// # Errors
@@ -271,11 +311,14 @@ impl Bodies {
         if let Some(latest) = &*self.latest.load()
             && latest.is(revision, &grant, &selection)
         {
+            self.looked_for_views.note(true);
             return Ok(latest.body.clone());
         }
         let key = (Hashed::new(grant), selection);
         // What a grant allows, it allows of the snapshot that it was made for, and of no other.
-        match self.views.get(&key).await {
+        let view = self.views.get(&key).await;
+        self.looked_for_views.note(matches!(&view, Some((made_from, Ok(_))) if *made_from == revision));
+        match view {
             Some((made_from, Ok(body))) if made_from == revision => return Ok(body),
             Some((made_from, _)) if made_from > revision => return self.render(snapshot.clone(), key).await,
             _ => (),
@@ -342,7 +385,9 @@ impl Bodies {
     fn fragment(&self, part: &Part<'_>, grant: &Hashed) -> serde_json::Result<Arc<Fragment>> {
         let Some(id) = part.id() else { return Fragment::new(*part).map(Arc::new) };
         let key = (id, grant.clone());
-        if let Some(fragment) = self.fragments.get(&key) {
+        let kept = self.fragments.get(&key);
+        self.looked_for_fragments.note(kept.is_some());
+        if let Some(fragment) = kept {
             return Ok(fragment);
         }
         let fragment = Arc::new(Fragment::new(*part)?);
