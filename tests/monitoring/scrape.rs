@@ -38,14 +38,9 @@ impl Scrape {
 fn pairs(labels: &str) -> Vec<(String, String)> {
     let pair = |it: &str| {
         let (label, value) = it.split_once("=\"").unwrap_or_else(|| panic!("{labels}"));
-        (label.trim_start_matches(',').to_owned(), value.to_owned())
+        (label.to_owned(), value.to_owned())
     };
-    labels
-        .split_inclusive('"')
-        .collect::<Vec<_>>()
-        .chunks(2)
-        .map(|it| pair(it.concat().trim_end_matches('"')))
-        .collect()
+    labels.strip_suffix('"').unwrap_or_default().split("\",").filter(|it| !it.is_empty()).map(pair).collect()
 }
 
 #[test]
