@@ -1,12 +1,19 @@
 //! What there is in a snapshot, counted once for each.
+//!
+//! What is wrong takes longer to find out than what there is, in a large mesh by far. So it is looked for again only after a
+//! while, and may be told a little late.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use crate::cesql::Verdict;
 use crate::mesh::diagnostic::{self, Severity};
 use crate::mesh::resource::Role;
 use crate::mesh::snapshot::Links;
 use crate::mesh::{GroupKind, Snapshot};
+
+/// How much longer than the last look for what is wrong took, there is none: a small share of a processor is enough for it.
+const REST: u32 = 20;
 
 /// The objects, relations and findings of a snapshot.
 #[derive(Debug, Default)]
@@ -17,6 +24,22 @@ pub struct Content {
     pub defined: BTreeSet<GroupKind>,
     pub edges: Edges,
     pub findings: BTreeMap<(&'static str, Severity), u64>,
+    /// The last look for what is wrong.
+    look: Option<Look>,
+}
+
+#[derive(Debug)]
+struct Look {
+    revision: u64,
+    ended: Instant,
+    took: Duration,
+}
+
+impl Look {
+    /// Whether there should be another one at a snapshot.
+    fn is_over(&self, snapshot: &Snapshot) -> bool {
+        self.revision != snapshot.revision() && self.ended.elapsed() >= self.took * REST
+    }
 }
 
 /// How many relations there are of each sort.
@@ -30,12 +53,18 @@ pub struct Edges {
 }
 
 impl Content {
-    /// Counts what there is, unless that is what was counted last.
+    /// Counts what there is and what is wrong with it, unless that is what was counted last.
     pub fn follow(&mut self, snapshot: &Snapshot) {
+        if self.look.as_ref().is_none_or(|it| it.is_over(snapshot)) {
+            let began = Instant::now();
+            self.findings = diagnostic::count(snapshot);
+            self.look = Some(Look { revision: snapshot.revision(), ended: Instant::now(), took: began.elapsed() });
+        }
         if self.revision == Some(snapshot.revision()) {
             return;
         }
-        *self = Self { revision: Some(snapshot.revision()), findings: diagnostic::count(snapshot), ..Self::default() };
+        self.revision = Some(snapshot.revision());
+        (self.objects, self.defined, self.edges) = Default::default();
         for entry in snapshot.entries() {
             let of = &entry.resource.key.of;
             if let Some(count) = self.objects.get_mut(of) {

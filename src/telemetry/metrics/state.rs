@@ -133,7 +133,11 @@ impl State<'_> {
         let findings = content.findings.iter().map(|((code, severity), count)| {
             (vec![label("code", code), label("severity", severity.name())], Value::Gauge(*count))
         });
-        table.add("eventmesh_diagnostics", "What is wrong with the mesh; `check` says where.", findings);
+        table.add(
+            "eventmesh_diagnostics",
+            "What is wrong with the mesh, told a little late where that is large; `check` says where.",
+            findings,
+        );
     }
 
     fn tell_access(&self, table: &mut Table) {
