@@ -7,7 +7,7 @@ NIGHTLY := nightly
 FUZZ_SECONDS := 60
 SOAK_MINUTES := 30
 
-.PHONY: run demo test test-service test-module check check-service check-module bench bench-report bench-profile openapi docs properties oracle revocation soak fuzz check-release audit image image-test reproducible
+.PHONY: run demo test test-service test-module check check-service check-module bench bench-report bench-profile openapi docs properties oracle revocation soak cardinality fuzz check-release audit image image-test reproducible
 
 # npm and the like, with a Node.js that Backstage supports.
 IN_MODULE := cd backstage-plugin && bin/with-node
@@ -25,6 +25,7 @@ demo:
 test: test-service test-module
 
 test-service:
+	tests/ensure-promtool
 	cargo test --no-fail-fast
 
 # The catalog module, in real backends on the real service.
@@ -104,6 +105,10 @@ fuzz:
 		mkdir -p fuzz/corpus/$$target; \
 		cargo +$(NIGHTLY) fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; \
 	done
+
+# How many series are told of 250,000 objects.
+cardinality:
+	EVENTMESH_TEST_LARGE=1 cargo test --release --test monitoring -- cardinality --nocapture --test-threads 1
 
 revocation:
 	EVENTMESH_TEST_IDENTITIES=100 cargo test --test access -- revocation --nocapture --test-threads 1

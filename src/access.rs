@@ -34,6 +34,7 @@ use crate::kubernetes::failure::Failure;
 use crate::kubernetes::server::Server;
 use crate::mesh::grant::Scope;
 use crate::mesh::{Grant, Snapshot};
+use crate::tally::Cached;
 
 /// A bearer token, where it is; no copy of it is made. It has no `Debug` and no `Display`, so that it cannot get into a
 /// log or an error.
@@ -248,6 +249,19 @@ impl Access {
     /// How often an API server was asked about callers, if there is one.
     pub fn counts(&self) -> Option<&Counts> {
         self.cluster.as_ref().map(|it| it.reviewer.counts())
+    }
+
+    /// Brings up to date what is counted late.
+    pub async fn settle(&self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.tokens.settle().await;
+            cluster.grants.settle();
+        }
+    }
+
+    /// What is kept about callers, where an API server is asked about them.
+    pub fn caches(&self) -> Vec<Cached> {
+        self.cluster.iter().flat_map(|it| [it.tokens.cached(), it.grants.cached()]).collect()
     }
 }
 

@@ -35,7 +35,7 @@ use crate::origins::kubernetes::convert::Converter;
 use crate::origins::manifests::{self, Manifests};
 use crate::telemetry::admin::{self, Admin};
 use crate::telemetry::logs;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Sources};
 use crate::telemetry::traces::Traces;
 
 /// What to give where no cluster is configured, and folders would do.
@@ -144,13 +144,21 @@ async fn serve(config: Serve) -> anyhow::Result<()> {
     let (feed, indexer, reader) = index::channel();
     let reader = reader.with_max_staleness(config.max_staleness);
     let origin = Origin::new(config.origin).await?;
+    let origin_name = origin.name();
     let reviewing = reviewing(config.authenticator, &origin)?;
     let changes = tokens_file.is_some() || reviewing.is_some();
     let access = Arc::new(Access::new(tokens_file, dev_token.as_deref().map(Token::new).as_ref(), reviewing));
     let metrics = Metrics::default();
-    let admin =
-        Admin { reader: reader.clone(), access: access.clone(), metrics: metrics.clone(), draining: draining.clone() };
-    let api = Api { reader, access: access.clone(), bodies: Bodies::new(config.view_memory) };
+    let bodies = Bodies::new(config.view_memory);
+    let sources = Sources {
+        origin: origin_name,
+        reader: reader.clone(),
+        access: access.clone(),
+        bodies: bodies.clone(),
+        loads: vec![("api", server.load()), ("admin", admin_server.load())],
+    };
+    let admin = Admin { sources, metrics: metrics.clone(), draining: draining.clone() };
+    let api = Api { reader, access: access.clone(), bodies };
     let tracing = config.traces.is_some().then(Traces::of_requests);
     let router = api::router(api, Edge::traced(&process_prefix()?, metrics.observer(), tracing));
 
@@ -229,6 +237,14 @@ impl Origin {
                 info!(server = %server.url(), "Reading the cluster at {}", server.url());
                 Ok(Self::Cluster(Box::new(server), converter))
             }
+        }
+    }
+
+    /// As metrics call it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Manifests(_) => "manifests",
+            Self::Cluster(..) => "cluster",
         }
     }
 

@@ -8,7 +8,7 @@ pub mod status;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -18,6 +18,7 @@ use crate::mesh::inventory::Changes;
 use crate::mesh::place::Places;
 use crate::mesh::snapshot::Entries;
 use crate::mesh::{Inventory, MeshGraph, Snapshot, Update};
+use crate::tally::Durations;
 
 /// How many batches may wait before an origin has to.
 const WAITING: usize = 1024;
@@ -63,6 +64,7 @@ pub struct Reader {
     published: Arc<ArcSwap<Snapshot>>,
     status: Arc<ArcSwap<Status>>,
     max_staleness: Duration,
+    publications: Arc<Durations>,
 }
 
 /// What may be answered from.
@@ -87,6 +89,16 @@ impl Reader {
     #[must_use]
     pub fn with_max_staleness(self, max_staleness: Duration) -> Self {
         Self { max_staleness, ..self }
+    }
+
+    /// How old answers may be.
+    pub fn max_staleness(&self) -> Duration {
+        self.max_staleness
+    }
+
+    /// How long it took each time from taking what waits to publishing it, for those who run the service.
+    pub fn publications(&self) -> &Durations {
+        &self.publications
     }
 
     /// The newest snapshot, complete or not.
@@ -175,6 +187,7 @@ pub struct Indexer {
     waiting: mpsc::Receiver<Batch>,
     published: Arc<ArcSwap<Snapshot>>,
     status: Arc<ArcSwap<Status>>,
+    publications: Arc<Durations>,
 }
 
 /// An indexer with both of its ends.
@@ -183,8 +196,14 @@ pub fn channel() -> (Feed, Indexer, Reader) {
     let index = Index::default();
     let published = Arc::new(ArcSwap::new(index.snapshot().clone()));
     let status = Arc::<ArcSwap<Status>>::default();
-    let reader = Reader { published: published.clone(), status: status.clone(), max_staleness: MAX_STALENESS };
-    (Feed { batches }, Indexer { index, waiting, published, status }, reader)
+    let publications = Arc::<Durations>::default();
+    let reader = Reader {
+        published: published.clone(),
+        status: status.clone(),
+        max_staleness: MAX_STALENESS,
+        publications: publications.clone(),
+    };
+    (Feed { batches }, Indexer { index, waiting, published, status, publications }, reader)
 }
 
 impl Indexer {
@@ -199,6 +218,7 @@ impl Indexer {
 
     /// Linking a large change takes long enough to be kept away from the threads that answer.
     async fn publish(mut self, mut batches: Vec<Batch>) -> Self {
+        let began = Instant::now();
         let work = move || {
             let status = batches.iter().rev().find_map(|it| it.status.clone());
             let whole = batches.iter().rposition(|it| it.complete).map_or(0, |last| last + 1);
@@ -217,6 +237,7 @@ impl Indexer {
             if let Some(status) = status {
                 self.status.store(Arc::new(status));
             }
+            self.publications.note(began.elapsed());
             self
         };
         match tokio::task::spawn_blocking(work).await {
@@ -228,7 +249,7 @@ impl Indexer {
 
 #[cfg(test)]
 mod tests {
-    use super::status::{KindStatus, State};
+    use super::status::{KindStatus, Reads, State};
     use super::*;
     use crate::mesh::GroupKind;
     use crate::mesh::place::Place;
@@ -238,8 +259,8 @@ mod tests {
         let (feed, indexer, reader) = channel();
         let status = |place: Option<&str>| {
             let place = place.map(|plural| Place { version: "v1".into(), plural: plural.into() });
-            let kind =
-                KindStatus { of: GroupKind::new("a.example", "Goose"), defined: true, place, state: State::Live };
+            let (of, reads) = (GroupKind::new("a.example", "Goose"), Reads::default());
+            let kind = KindStatus { of, defined: true, place, state: State::Live, reads };
             Some(Status { kinds: vec![kind], ..Status::default() })
         };
         // Both wait, so that they are applied together.

@@ -7,6 +7,7 @@
 //!          index                     one writer, many readers
 //!          kubernetes                asking an API server
 //! ground   cesql  mesh               what a mesh is; no IO, no clock, no wire
+//!          tally                     counts that all floors keep
 //! ```
 //!
 //! An origin reports facts; the one indexer links them and publishes immutable snapshots; a request turns its token into
@@ -17,6 +18,7 @@
 
 pub mod cesql;
 pub mod mesh;
+pub mod tally;
 
 pub mod index;
 pub mod kubernetes;

@@ -224,18 +224,28 @@ fn those_who_run_it_are_told() {
     assert_eq!(service.admin("/livez").body, "ok\n");
     assert_eq!(service.admin("/readyz").body, "ok\n");
     assert_eq!(service.admin("/nothing").status, 404);
-    let metrics = service.admin("/metrics");
-    assert_eq!(metrics.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
-    for line in [
-        "eventmesh_complete 1",
-        "eventmesh_manifest_problems 0",
-        "eventmesh_objects{group=\"eventing.knative.dev\",kind=\"EventType\"} 13",
-        "eventmesh_build_info{version=\"0.1.0\",revision=\"\"} 1",
-    ] {
-        assert!(metrics.body.lines().any(|it| it == line), "{line} in {}", metrics.body);
+    let openmetrics = get(&service.admin, "/metrics", &[("Accept", "application/openmetrics-text; version=1.0.0")]);
+    assert_eq!(openmetrics.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(openmetrics.body.ends_with("# EOF\n"));
+    let classic = service.admin("/metrics");
+    assert_eq!(classic.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    for metrics in [openmetrics, classic] {
+        for line in [
+            "eventmesh_complete 1",
+            "eventmesh_manifest_problems 0",
+            "eventmesh_objects{group=\"eventing.knative.dev\",kind=\"EventType\",origin=\"manifests\"} 13",
+            "eventmesh_edges{kind=\"provides\",origin=\"manifests\"} 12",
+            "eventmesh_diagnostics{code=\"dangling-reference\",severity=\"warning\"} 2",
+            "eventmesh_http_requests_total{route=\"/v1/getEventMesh\",method=\"GET\",status=\"200\"} 1",
+            "eventmesh_cache_entries{cache=\"views\"} 1",
+            "eventmesh_cache_requests_total{cache=\"views\",result=\"miss\"} 1",
+            "eventmesh_connections{server=\"admin\"} 1",
+        ] {
+            assert!(metrics.body.lines().any(|it| it == line), "{line} in {}", metrics.body);
+        }
+        assert!(metrics.body.contains("\neventmesh_build_info{version=\"0.1.0\",revision=\""), "{}", metrics.body);
+        assert!(!metrics.body.contains(&service.token));
     }
-    assert!(metrics.body.ends_with("# EOF\n"));
-    assert!(!metrics.body.contains(&service.token));
 }
 
 #[test]

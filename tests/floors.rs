@@ -13,11 +13,13 @@ struct Floor {
 const PLAN: &[Floor] = &[
     // Ground: no clock, no log, no IO, no serialization.
     Floor { part: "cesql", parts: &["cesql"], crates: &["thiserror"] },
+    // Counts, for all floors.
+    Floor { part: "tally", parts: &[], crates: &[] },
     // petgraph never leaves the graph.
     Floor { part: "mesh/graph", parts: &["mesh", "cesql"], crates: &["hashbrown", "petgraph"] },
     Floor { part: "mesh", parts: &["mesh", "cesql"], crates: &["hashbrown", "thiserror"] },
     // First floor: what is beside each other knows nothing of each other; an origin holds only a feed to the index.
-    Floor { part: "index", parts: &["mesh"], crates: &["arc_swap", "thiserror", "tokio"] },
+    Floor { part: "index", parts: &["mesh", "tally"], crates: &["arc_swap", "thiserror", "tokio"] },
     // How an API server is asked, for origins and access alike.
     Floor { part: "kubernetes/backoff", parts: &["kubernetes"], crates: &["getrandom", "tokio"] },
     Floor {
@@ -82,7 +84,7 @@ const PLAN: &[Floor] = &[
     Floor { part: "access/questions", parts: &["mesh"], crates: &[] },
     Floor {
         part: "access/reviews",
-        parts: &["access", "kubernetes", "mesh"],
+        parts: &["access", "kubernetes", "mesh", "tally"],
         crates: &["arc_swap", "k8s_openapi", "tokio"],
     },
     Floor { part: "access/limits", parts: &["access"], crates: &["governor"] },
@@ -107,7 +109,7 @@ const PLAN: &[Floor] = &[
     },
     Floor {
         part: "access",
-        parts: &["access", "kubernetes", "mesh"],
+        parts: &["access", "kubernetes", "mesh", "tally"],
         crates: &[
             "arc_swap",
             "blake3",
@@ -124,7 +126,7 @@ const PLAN: &[Floor] = &[
     // Second floor: axum, status codes and wire types are nowhere below.
     Floor {
         part: "api",
-        parts: &["api", "access", "index", "mesh"],
+        parts: &["api", "access", "index", "mesh", "tally"],
         crates: &[
             "arc_swap",
             "axum",

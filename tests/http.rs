@@ -15,7 +15,7 @@ use eventmesh_catalog::api::edge::{Edge, MAX_BODY, MAX_HEADERS, MAX_URI};
 use eventmesh_catalog::api::error::Problem;
 use eventmesh_catalog::api::render::Bodies;
 use eventmesh_catalog::api::{self, Api};
-use eventmesh_catalog::index::status::{KindStatus, State, Status};
+use eventmesh_catalog::index::status::{KindStatus, Reads, State, Status};
 use eventmesh_catalog::index::{self, Batch};
 use eventmesh_catalog::mesh::{Grant, GroupKind, Update};
 use http_body_util::BodyExt as _;
@@ -244,7 +244,7 @@ async fn nothing_is_answered_before_the_catalog_is_complete() {
 #[tokio::test]
 async fn who_waits_is_told_for_what_but_not_whom_others_name() {
     let service = Service::empty();
-    let kind = |of: GroupKind, defined, state| KindStatus { of, defined, place: None, state };
+    let kind = |of: GroupKind, defined, state| KindStatus { of, defined, place: None, state, reads: Reads::default() };
     let waiting = State::Missing { why: "secret reasons".into() };
     let kinds = vec![
         kind(GroupKind::new("eventing.knative.dev", "Broker"), true, State::Live),

@@ -15,6 +15,7 @@ use super::user::User;
 use crate::kubernetes::failure::Failure;
 use crate::mesh::place::Places;
 use crate::mesh::{Grant, Snapshot};
+use crate::tally::{Bytes, Cached, Lookups};
 
 /// How much the answers about users may take, in bytes, about.
 const MAX_ANSWERS: u64 = 128 << 20;
@@ -36,6 +37,7 @@ pub struct Grants {
     reviewer: Arc<Reviewer>,
     rbac: Arc<Rbac>,
     users: moka::sync::Cache<Arc<User>, Arc<Cell>>,
+    lookups: Lookups,
 }
 
 /// What is known of one user, and how many answers that is, for those who only want to know how much there is.
@@ -66,7 +68,23 @@ impl Grants {
         };
         let users =
             moka::sync::Cache::builder().max_capacity(MAX_ANSWERS).weigher(weight).time_to_idle(MAX_IDLE).build();
-        Self { reviewer, rbac, users }
+        Self { reviewer, rbac, users, lookups: Lookups::default() }
+    }
+
+    /// Brings up to date what is counted late.
+    pub fn settle(&self) {
+        self.users.run_pending_tasks();
+    }
+
+    /// Of how many users it is known what they may see.
+    pub fn cached(&self) -> Cached {
+        Cached {
+            name: "grants",
+            entries: self.users.entry_count(),
+            bytes: Some(Bytes { held: self.users.weighted_size(), limit: MAX_ANSWERS }),
+            hits: self.lookups.hits(),
+            misses: self.lookups.misses(),
+        }
     }
 
     /// What a user may see of a snapshot.
@@ -86,9 +104,9 @@ impl Grants {
             let (places, asked, last) = (snapshot.places().clone(), Some((Instant::now(), now)), known.last.take());
             *known = Known { places, asked, last, ..Known::default() };
         }
-        if let Some((revision, grant)) = &known.latest
-            && *revision == snapshot.revision()
-        {
+        let latest = known.latest.as_ref().filter(|(revision, _)| *revision == snapshot.revision());
+        self.lookups.note(latest.is_some());
+        if let Some((_, grant)) = latest {
             return Ok(grant.clone());
         }
         let grant = self.ask_in_peace(user, snapshot, now.epoch, &mut known.answers).await?;

@@ -21,6 +21,7 @@ use crate::kubernetes::backoff::random;
 use crate::kubernetes::failure::Failure;
 use crate::kubernetes::server::Server;
 use crate::mesh::place::Place;
+use crate::tally::Durations;
 
 const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
@@ -91,12 +92,47 @@ struct Own {
     learned: Instant,
 }
 
-/// How often was asked.
+/// How often was asked, by what it was about.
 #[derive(Debug, Default)]
 pub struct Counts {
-    pub tokens: AtomicU64,
-    pub rights: AtomicU64,
-    pub failures: AtomicU64,
+    pub tokens: Reviews,
+    pub rights: Reviews,
+}
+
+/// What came of questions.
+#[derive(Debug, Default)]
+pub struct Reviews {
+    allowed: AtomicU64,
+    denied: AtomicU64,
+    failed: AtomicU64,
+    /// How long answers took, waiting for a turn included.
+    pub durations: Durations,
+}
+
+impl Reviews {
+    /// Waits for an answer, and counts it.
+    async fn counted<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Failure>>,
+        is_yes: impl Fn(&T) -> bool,
+    ) -> Result<T, Failure> {
+        let began = Instant::now();
+        let answer = answer.await;
+        let count = match answer.as_ref().map(is_yes) {
+            Ok(true) => &self.allowed,
+            Ok(false) => &self.denied,
+            Err(_) => &self.failed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.durations.note(began.elapsed());
+        answer
+    }
+
+    /// How many of them came out each way.
+    pub fn outcomes(&self) -> [(&'static str, u64); 3] {
+        let outcomes = [("allowed", &self.allowed), ("denied", &self.denied), ("error", &self.failed)];
+        outcomes.map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+    }
 }
 
 impl Reviewer {
@@ -170,11 +206,13 @@ impl Reviewer {
             let review = TokenReview { spec, ..TokenReview::default() };
             self.server.create(TOKEN_REVIEWS, &review).await
         };
-        let _turn = turn(&self.token_turns).await?;
-        self.counts.tokens.fetch_add(1, Ordering::Relaxed);
-        let review = self.counted(hedged(ask).await).map_err(|failure| without(token, failure))?;
-        self.counted(holder(review.status.ok_or_else(unanswered)?, audiences))
-            .map_err(|failure| without(token, failure))
+        let answer = async {
+            let _turn = turn(&self.token_turns).await?;
+            let review = hedged(ask).await?;
+            holder(review.status.ok_or_else(unanswered)?, audiences)
+        };
+        let answer = self.counts.tokens.counted(answer, Option::is_some).await;
+        answer.map_err(|failure| without(token, failure))
     }
 
     /// Whether somebody may do something.
@@ -183,14 +221,12 @@ impl Reviewer {
     /// When the API server does not say.
     pub async fn may(&self, user: &User, question: &Question, place: &Place) -> Result<bool, Failure> {
         let review = SubjectAccessReview { spec: spec(user, question, place), ..SubjectAccessReview::default() };
-        let _turn = turn(&self.access_turns).await?;
-        self.counts.rights.fetch_add(1, Ordering::Relaxed);
-        let answer = self.counted(hedged(|| self.server.create(ACCESS_REVIEWS, &review)).await)?;
-        allowed(answer.status.ok_or_else(unanswered)?)
-    }
-
-    fn counted<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
-        answer.inspect_err(|_| _ = self.counts.failures.fetch_add(1, Ordering::Relaxed))
+        let answer = async {
+            let _turn = turn(&self.access_turns).await?;
+            let review = hedged(|| self.server.create(ACCESS_REVIEWS, &review)).await?;
+            allowed(review.status.ok_or_else(unanswered)?)
+        };
+        self.counts.rights.counted(answer, |is_allowed| *is_allowed).await
     }
 }
 

@@ -17,6 +17,7 @@ use super::reviews::{Audience, Reviewer};
 use super::user::User;
 use super::{AccessError, Authenticator};
 use crate::kubernetes::backoff::random;
+use crate::tally::{Cached, Lookups};
 
 /// How many tokens are known at the most.
 const MAX_TOKENS: u64 = 20_000;
@@ -82,6 +83,7 @@ pub struct Tokens {
     refused: moka::sync::Cache<[u8; 32], Refused>,
     /// Tokens that were good lately. Whether they still are is not said.
     familiar: moka::sync::Cache<[u8; 32], ()>,
+    lookups: Lookups,
 }
 
 /// What is known counts for as long as it says itself.
@@ -112,7 +114,20 @@ impl Tokens {
         let familiar = moka::sync::Cache::builder().max_capacity(MAX_TOKENS).time_to_live(FAMILIAR).build();
         let refused = moka::sync::Cache::builder().max_capacity(MAX_REFUSED).expire_after(AsLongAsItSays);
         let refused = refused.eviction_policy(EvictionPolicy::lru()).build();
-        Self { issuers, reviewer, settings, limits: Limits::default(), audit, key, known, refused, familiar }
+        let (limits, lookups) = (Limits::default(), Lookups::default());
+        Self { issuers, reviewer, settings, limits, audit, key, known, refused, familiar, lookups }
+    }
+
+    /// Brings up to date what is counted late.
+    pub async fn settle(&self) {
+        self.known.run_pending_tasks().await;
+        self.refused.run_pending_tasks();
+    }
+
+    /// How many tokens are known, good or refused.
+    pub fn cached(&self) -> Cached {
+        let entries = self.known.entry_count() + self.refused.entry_count();
+        Cached { name: "tokens", entries, bytes: None, hits: self.lookups.hits(), misses: self.lookups.misses() }
     }
 
     /// Who holds a token. Those who present the same one at the same time wait for one answer.
@@ -122,9 +137,12 @@ impl Tokens {
     pub async fn holder(&self, token: &str, from: IpAddr) -> Result<Holder, AccessError> {
         let hash = *blake3::keyed_hash(&self.key, token.as_bytes()).as_bytes();
         if let Some(known) = self.known.get(&hash).await {
+            self.lookups.note(true);
             return Ok(known.holder);
         }
-        let no = match self.refused.get(&hash) {
+        let refused = self.refused.get(&hash);
+        self.lookups.note(refused.is_some());
+        let no = match refused {
             Some(refused) => No::Refused(refused),
             // Boxed, so that those who are known need not move about all that it takes to be.
             None => match Box::pin(self.known.try_get_with(hash, self.look_at(token, hash, from))).await {

@@ -26,6 +26,7 @@ use self::text::Text;
 use super::error::ApiError;
 use super::negotiate::Encoding;
 use crate::mesh::{Grant, Selection, Snapshot};
+use crate::tally::{self, Cached, Lookups};
 
 /// How much memory views may take when nobody says otherwise, in bytes.
 pub const VIEW_MEMORY: usize = 256 << 20;
@@ -173,6 +174,7 @@ pub struct Bodies {
     /// Bodies by tag.
     by_tag: Arc<Mutex<Held<Arc<str>, Body>>>,
     queues: Arc<Mutex<Held<Hashed, Queue>>>,
+    lookups: Arc<Lookups>,
 }
 
 /// What somebody still holds, by a key.
@@ -234,9 +236,27 @@ impl Bodies {
     /// Bodies that take so many bytes of memory, about, all together.
     pub fn new(bytes: usize) -> Self {
         let texts = bytes / TEXTS;
-        let views = Arc::new(Kept::new(texts, MAX_IDLE));
-        let forms = Forms::new(bytes - texts);
-        Self { views, forms, latest: Arc::default(), by_tag: Arc::default(), queues: Arc::default() }
+        Self {
+            views: Arc::new(Kept::new(texts, MAX_IDLE)),
+            forms: Forms::new(bytes - texts),
+            latest: Arc::default(),
+            by_tag: Arc::default(),
+            queues: Arc::default(),
+            lookups: Arc::default(),
+        }
+    }
+
+    /// What is kept, and of forms also what is being sent.
+    pub fn caches(&self) -> [Cached; 2] {
+        let ((entries, held), limit) = (self.views.totals(), self.views.room());
+        let views = Cached {
+            name: "views",
+            entries: entries as u64,
+            bytes: Some(tally::Bytes { held: held as u64, limit: limit as u64 }),
+            hits: self.lookups.hits(),
+            misses: self.lookups.misses(),
+        };
+        [views, self.forms.cached()]
     }
 
     /// The body of a view of a snapshot. Those who ask for the same at the same time wait for one rendering.
@@ -255,6 +275,7 @@ impl Bodies {
         if let Some(latest) = &*self.latest.load()
             && latest.is(revision, &grant, &selection)
         {
+            self.lookups.note(true);
             return Ok(latest.body.clone());
         }
         let asked = (grant.clone(), selection.clone());
@@ -269,9 +290,9 @@ impl Bodies {
         // A selection is held in pieces.
         let size = ENTRY + 8 * key.1.written_len();
         let views = self.views.get_or(&key, || (Arc::default(), size));
-        if let Some((made_from, made)) = views.newest()
-            && made_from == revision
-        {
+        let newest = views.newest().filter(|(made_from, _)| *made_from == revision);
+        self.lookups.note(newest.is_some());
+        if let Some((_, made)) = newest {
             return Ok(made);
         }
         let making = views.making.lock().await;
@@ -307,11 +328,6 @@ impl Bodies {
         });
         let made = making.instrument(info_span!("render")).await?;
         made.map_err(|error: serde_json::Error| ApiError::Internal(error.to_string()))
-    }
-
-    /// What is kept: views, then forms; of each how many there are and how many bytes they take.
-    pub fn totals(&self) -> [(usize, usize); 2] {
-        [self.views.totals(), self.forms.totals()]
     }
 
     /// The body with the content of a text that there already is, or else a new one.

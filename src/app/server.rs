@@ -11,7 +11,7 @@ mod impatient;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -70,6 +70,45 @@ pub struct Server {
     limits: Limits,
     tls: Option<Arc<Tls>>,
     leaving: Arc<AtomicBool>,
+    load: Load,
+}
+
+/// How many connections there are.
+#[derive(Debug, Clone)]
+pub struct Load {
+    open: Arc<AtomicUsize>,
+    limit: u32,
+}
+
+impl Load {
+    fn of(limits: &Limits) -> Self {
+        Self { open: Arc::default(), limit: limits.connections }
+    }
+
+    /// How many there may be.
+    pub fn limit(&self) -> usize {
+        self.limit as usize
+    }
+
+    /// How many there are.
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts one for as long as it is held.
+    fn count(&self) -> Counted {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Counted(self.open.clone())
+    }
+}
+
+/// One of those that are open.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Server {
@@ -84,12 +123,13 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, limits: Limits::default(), tls: None, leaving: Arc::default() })
+        let limits = Limits::default();
+        Ok(Self { listener, address, load: Load::of(&limits), limits, tls: None, leaving: Arc::default() })
     }
 
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+        Self { load: Load::of(&limits), limits, ..self }
     }
 
     /// Without, connections are not encrypted.
@@ -103,6 +143,11 @@ impl Server {
     #[must_use]
     pub fn with_leaving(self, leaving: Arc<AtomicBool>) -> Self {
         Self { leaving, ..self }
+    }
+
+    /// What tells how many connections there are, for as long as it runs.
+    pub fn load(&self) -> Load {
+        self.load.clone()
     }
 
     /// Where it listens; the port is the real one when 0 was asked for.
@@ -122,7 +167,7 @@ impl Server {
 
     /// Serves until `stopped` turns true, then finishes what is under way.
     pub async fn run(self, router: Router, mut stopped: watch::Receiver<bool>) {
-        let Self { listener, limits, tls, leaving, .. } = self;
+        let Self { listener, limits, tls, load, leaving, .. } = self;
         let places = Arc::new(Semaphore::new(limits.connections as usize));
         let (all, drain) = (limits.connections, limits.drain);
         let service = Arc::new(Service { router, limits, tls, leaving });
@@ -135,7 +180,9 @@ impl Server {
             match accepted {
                 Ok((place, stream, peer)) => {
                     let served = service.clone().serve(stream, peer, stopped.clone());
+                    let counted = load.count();
                     tokio::spawn(async move {
+                        let _counted = counted;
                         if let Err(reason) = served.await {
                             debug!(from = %peer.ip(), %reason, "A connection ended early: {reason}");
                         }

@@ -15,6 +15,8 @@ pub struct Status {
     pub kinds: Vec<KindStatus>,
     /// Since when some of it could not be kept up to date.
     pub stale_since: Option<Instant>,
+    /// Since when nobody there answers, so that none of it is known to be up to date.
+    pub away_since: Option<Instant>,
     /// What is wrong with what is read, for those who run the service.
     pub problems: Vec<String>,
 }
@@ -28,6 +30,77 @@ pub struct KindStatus {
     /// Where it is served, as far as that is known.
     pub place: Option<Place>,
     pub state: State,
+    pub reads: Reads,
+}
+
+/// How often a kind was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// How often all its objects were listed.
+    pub lists: u64,
+    restarts: [u64; Cause::ALL.len()],
+}
+
+impl Reads {
+    /// Counts that reading had to begin again.
+    pub fn note(&mut self, cause: Cause) {
+        for (_, count) in Cause::ALL.iter().zip(&mut self.restarts).filter(|(it, _)| **it == cause) {
+            *count += 1;
+        }
+    }
+
+    /// How often reading had to begin again, by cause; all causes are there.
+    pub fn restarts(&self) -> impl Iterator<Item = (Cause, u64)> {
+        Cause::ALL.into_iter().zip(self.restarts)
+    }
+}
+
+/// Why reading a kind had to begin again, be it from where it was or from nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The server has ended a watch, as it does with all of them after some minutes.
+    Closed,
+    /// The server does not know any more what happened since.
+    Expired,
+    /// The server cannot be reached, or the connection broke or fell silent.
+    Unreachable,
+    /// The server cannot answer now.
+    Busy,
+    /// The account may not, or is not known.
+    Refused,
+    /// The kind is not served.
+    Absent,
+    /// What came cannot be understood.
+    Invalid,
+    /// A fault of ours.
+    Died,
+}
+
+impl Cause {
+    pub const ALL: [Self; 8] = [
+        Self::Closed,
+        Self::Expired,
+        Self::Unreachable,
+        Self::Busy,
+        Self::Refused,
+        Self::Absent,
+        Self::Invalid,
+        Self::Died,
+    ];
+
+    /// A stable name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Expired => "expired",
+            Self::Unreachable => "unreachable",
+            Self::Busy => "busy",
+            Self::Refused => "refused",
+            Self::Absent => "absent",
+            Self::Invalid => "invalid",
+            Self::Died => "died",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +152,17 @@ impl Status {
     /// How old an answer may be, where it is not up to date.
     pub fn age(&self) -> Option<Duration> {
         self.stale_since.map(|since| since.elapsed())
+    }
+
+    /// How long a kind has not been up to date; `None` where it was never read.
+    pub fn age_of(&self, kind: &KindStatus) -> Option<Duration> {
+        let since = match kind.state {
+            State::Live => None,
+            State::Stale { since, .. } => Some(since),
+            State::Listing { .. } | State::Missing { .. } | State::LeftOut { .. } => return None,
+        };
+        let since = since.into_iter().chain(self.away_since).min();
+        Some(since.map(|it| it.elapsed()).unwrap_or_default())
     }
 
     /// Where the kinds are served.

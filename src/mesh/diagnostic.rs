@@ -3,6 +3,7 @@
 //! Computed from a whole snapshot when somebody asks. None of this is an error of ours, and none of it changes an
 //! answer.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -80,6 +81,18 @@ impl Finding {
     }
 }
 
+/// The names of all findings.
+pub const CODES: [(&str, Severity); 8] = [
+    ("unreadable-field", Severity::Error),
+    ("unparsable-filter", Severity::Error),
+    ("dangling-reference", Severity::Warning),
+    ("filter-matches-nothing", Severity::Warning),
+    ("subscriber-without-id", Severity::Warning),
+    ("subscriber-unknown", Severity::Warning),
+    ("no-conduit", Severity::Error),
+    ("no-type", Severity::Error),
+];
+
 impl fmt::Display for Finding {
     /// One sentence that names the thing and, where there is one, the remedy.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,6 +123,15 @@ pub fn diagnose(snapshot: &Snapshot) -> Vec<Diagnostic> {
     let about = |entry| findings(snapshot, entry).into_iter().map(move |finding| (entry, finding));
     let diagnostic = |(entry, finding): (&Entry, _)| Diagnostic { subject: entry.resource.key.clone(), finding };
     snapshot.entries().flat_map(about).map(diagnostic).collect()
+}
+
+/// How often each finding is made; those that are not made are there with 0.
+pub fn count(snapshot: &Snapshot) -> BTreeMap<(&'static str, Severity), u64> {
+    let mut counts: BTreeMap<_, _> = CODES.into_iter().map(|it| (it, 0)).collect();
+    for finding in snapshot.entries().flat_map(|entry| findings(snapshot, entry)) {
+        *counts.entry((finding.code(), finding.severity())).or_default() += 1;
+    }
+    counts
 }
 
 fn findings(snapshot: &Snapshot, entry: &Entry) -> Vec<Finding> {

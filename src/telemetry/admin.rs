@@ -6,20 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{self, RawQuery};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::metrics::Metrics;
-use crate::access::Access;
-use crate::index::Reader;
+use super::metrics::{Format, Metrics, Sources};
 use crate::index::status::State;
 
 /// What the admin server tells.
 #[derive(Clone)]
 pub struct Admin {
-    pub reader: Reader,
-    pub access: Arc<Access>,
+    pub sources: Sources,
     pub metrics: Metrics,
     /// The service is about to end and should get no more requests.
     pub draining: Arc<AtomicBool>,
@@ -36,7 +33,7 @@ pub fn router(admin: Admin) -> Router {
 
 /// Ready is who gives answers; `?verbose` says what is looked at.
 async fn readiness(extract::State(admin): extract::State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
-    let snapshot = admin.reader.latest();
+    let snapshot = admin.sources.reader.latest();
     let checks = [("complete", snapshot.is_complete()), ("not-shutting-down", !admin.draining.load(Ordering::Relaxed))];
     let ready = checks.iter().all(|(_, holds)| *holds);
     let mut text = String::new();
@@ -45,7 +42,7 @@ async fn readiness(extract::State(admin): extract::State<Admin>, RawQuery(query)
             let _ = writeln!(text, "[{}] {check}", if holds { '+' } else { '-' });
         }
         let _ = writeln!(text, "revision {}", snapshot.revision());
-        let status = admin.reader.status();
+        let status = admin.sources.reader.status();
         if let Some(age) = status.age() {
             let _ = writeln!(text, "not up to date for {} s", age.as_secs());
         }
@@ -53,7 +50,7 @@ async fn readiness(extract::State(admin): extract::State<Admin>, RawQuery(query)
             let mark = if matches!(kind.state, State::Live) { '+' } else { '-' };
             let _ = writeln!(text, "[{mark}] {}: {}", kind.of, kind.state);
         }
-        for problem in status.problems.iter().cloned().chain(admin.access.problems()) {
+        for problem in status.problems.iter().cloned().chain(admin.sources.access.problems()) {
             let _ = writeln!(text, "[!] {problem}");
         }
     }
@@ -61,12 +58,15 @@ async fn readiness(extract::State(admin): extract::State<Admin>, RawQuery(query)
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
 }
 
-async fn metrics(extract::State(admin): extract::State<Admin>) -> Response {
-    match admin.metrics.text(&admin.reader, &admin.access) {
-        Ok(text) => {
-            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, content_type)], text).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+/// In OpenMetrics for those who ask for it, and otherwise in what everybody reads.
+async fn metrics(extract::State(admin): extract::State<Admin>, headers: HeaderMap) -> Response {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok());
+    let format = Format::accepted(&accepted.collect::<Vec<_>>().join(","));
+    admin.sources.settle().await;
+    // Counting what changed takes a while in a large mesh, and must not keep others waiting.
+    let text = tokio::task::spawn_blocking(move || admin.metrics.text(&admin.sources, format)).await;
+    match text {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, format.media_type()), (header::VARY, "Accept")], text).into_response(),
+        _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

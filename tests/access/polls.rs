@@ -50,9 +50,11 @@ impl World {
     /// What the service itself counts.
     fn counted(&self) -> (usize, usize) {
         let metrics = self.service.admin("/metrics").body;
-        let count = |of: &str| {
-            let name = format!("eventmesh_reviews_total{{of=\"{of}\"}} ");
-            metrics.lines().find_map(|it| it.strip_prefix(&name)?.parse().ok()).expect("a count")
+        let count = |of: &str| -> usize {
+            let name = format!("eventmesh_reviews_total{{of=\"{of}\",");
+            let outcomes = metrics.lines().filter(|it| it.starts_with(&name));
+            let counts = outcomes.map(|it| it.rsplit_once(' ').expect("a value").1.parse::<usize>().expect("a count"));
+            counts.sum()
         };
         (count("tokens"), count("rights"))
     }

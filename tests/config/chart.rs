@@ -25,6 +25,8 @@ serviceAccount: { annotations: { a: b } }
 extraSubscriberRules: [{ apiGroups: [apps], resources: [deployments], verbs: [list, watch] }]
 networkPolicy: { extraEgress: [{ ports: [{ port: 8443 }] }] }
 serviceMonitor: { enabled: true, interval: 1m, labels: { release: prometheus } }
+prometheusRule: { enabled: true, labels: { release: prometheus } }
+dashboard: { enabled: true, labels: { grafana_dashboard: '1' } }
 httpRoute: { enabled: true, parentRefs: [{ name: gateway }], hostnames: [events.example.com] }
 podAnnotations: { a: b }
 podLabels: { a: b }
@@ -100,6 +102,15 @@ fn the_chart_deploys_what_the_manifests_do() {
     assert_eq!(effects(templates("eventmesh-catalog", "")), effects(manifests));
 }
 
+/// How metrics are found is said in another way: by Pods there, and by a Service here.
+#[test]
+fn the_chart_watches_it_as_the_manifests_do() {
+    let values = "{ prometheusRule: { enabled: true }, dashboard: { enabled: true } }";
+    let mut manifests = effects([render("overlays/monitored"), render("callers")].concat());
+    assert!(manifests.remove("PodMonitor eventmesh-catalog").is_some());
+    assert_eq!(effects(templates("eventmesh-catalog", values)), manifests);
+}
+
 #[test]
 fn the_chart_is_of_the_version_of_the_service() {
     let chart = yaml(&std::fs::read_to_string(Path::new(CHART).join("Chart.yaml")).unwrap()).remove(0);
@@ -138,7 +149,7 @@ async fn a_server_accepts_all_of_the_chart() {
     }
     for values in ["", FULL, TLS] {
         // Their definitions are not installed here.
-        let foreign = ["ServiceMonitor", "HTTPRoute"];
+        let foreign = ["ServiceMonitor", "PrometheusRule", "HTTPRoute"];
         let objects = templates("eventmesh-catalog", values).into_iter();
         let known: Vec<_> = objects.filter(|it| !foreign.contains(&it["kind"].as_str().unwrap())).collect();
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": known }).to_string();
@@ -229,6 +240,8 @@ fn values_that_cannot_be_are_refused() {
         ("service: { port: 0 }", "port"),
         ("service: { ports: [] }", "ports"),
         ("serviceMonitor: { interval: often }", "interval"),
+        ("prometheusRule: { labels: { a: 1 } }", "labels"),
+        ("dashboard: { enabled: 'yes' }", "enabled"),
         ("httpRoute: { enabled: true }", "parentRefs"),
         ("networkPolicy: { enabled: 'yes' }", "enabled"),
         ("extraSubscriberRules: [{ apiGroups: ['*'], resources: [x], verbs: [list] }]", "apiGroups"),

@@ -13,7 +13,7 @@ use eventmesh_catalog::access::{Access, Cluster};
 use eventmesh_catalog::api::edge::Edge;
 use eventmesh_catalog::api::render::Bodies;
 use eventmesh_catalog::api::{self, Api};
-use eventmesh_catalog::index::status::{KindStatus, State as Reading, Status};
+use eventmesh_catalog::index::status::{KindStatus, Reads, State as Reading, Status};
 use eventmesh_catalog::index::{self, Batch};
 use eventmesh_catalog::kubernetes::server::Server;
 use eventmesh_catalog::mesh::{Resource, Update};
@@ -59,7 +59,13 @@ impl Service {
 
     /// Tells of changes, and waits until all of them count.
     async fn apply(&self, updates: Vec<Update>, all: &[Arc<Resource>]) {
-        let kind = |(of, place)| KindStatus { of, defined: true, place: Some(place), state: Reading::Live };
+        let kind = |(of, place)| KindStatus {
+            of,
+            defined: true,
+            place: Some(place),
+            state: Reading::Live,
+            reads: Reads::default(),
+        };
         let kinds = places(all).into_iter().map(kind).collect();
         let before = self.reader.status();
         let status = Some(Status { kinds, ..Status::default() });

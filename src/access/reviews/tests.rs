@@ -204,7 +204,7 @@ async fn errors_of_reviews_count_as_failures_and_do_not_tell_tokens() {
     .await;
     let failure = reviewer.holder(token, &Audience::Server).await.unwrap_err();
     assert_eq!(failure, Failure::Garbled("the answer repeats what was asked".into()));
-    assert_eq!(reviewer.counts().failures.load(Ordering::Relaxed), 1);
+    assert_eq!(reviewer.counts().tokens.outcomes(), [("allowed", 0), ("denied", 0), ("error", 1)]);
 }
 
 #[test]

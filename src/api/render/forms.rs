@@ -20,6 +20,7 @@ use super::text::Text;
 use super::{MAX_IDLE, off_path};
 use crate::api::error::ApiError;
 use crate::api::negotiate::Encoding;
+use crate::tally::{self, Cached, Lookups};
 
 /// A text larger than this is written away from the threads that answer.
 const LARGE: usize = 64 << 10;
@@ -38,6 +39,7 @@ struct Inner {
     room: Arc<Semaphore>,
     units: u32,
     numbers: AtomicU64,
+    lookups: Lookups,
 }
 
 impl Forms {
@@ -46,7 +48,7 @@ impl Forms {
         let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(2);
         let kept = Kept::new(units as usize * UNIT / 2, MAX_IDLE);
         let room = Arc::new(Semaphore::new(units as usize));
-        Self(Arc::new(Inner { kept, room, units, numbers: AtomicU64::new(0) }))
+        Self(Arc::new(Inner { kept, room, units, numbers: AtomicU64::new(0), lookups: Lookups::default() }))
     }
 
     /// The forms of one more text.
@@ -55,9 +57,18 @@ impl Forms {
         FormsOf { all: self.clone(), number, text, making: Default::default() }
     }
 
-    /// How many forms are kept, and how many bytes they take.
-    pub fn totals(&self) -> (usize, usize) {
-        self.0.kept.totals()
+    /// How many are kept, and how many bytes those take and those that are being sent.
+    pub fn cached(&self) -> Cached {
+        let Inner { kept, room, units, lookups, .. } = &*self.0;
+        let held = (*units as usize).saturating_sub(room.available_permits());
+        let bytes = |units: usize| (units * UNIT) as u64;
+        Cached {
+            name: "forms",
+            entries: kept.totals().0 as u64,
+            bytes: Some(tally::Bytes { held: bytes(held), limit: bytes(*units as usize) }),
+            hits: lookups.hits(),
+            misses: lookups.misses(),
+        }
     }
 
     /// Waits for room for so many bytes. No one is kept waiting for more than half of all there is.
@@ -90,7 +101,9 @@ impl FormsOf {
     /// When it cannot be made, or when there is no room.
     pub async fn get(&self, encoding: Encoding) -> Result<Bytes, ApiError> {
         let key = (self.number, encoding);
-        if let Some(kept) = self.all.0.kept.get(&key) {
+        let kept = self.all.0.kept.get(&key);
+        self.all.0.lookups.note(kept.is_some());
+        if let Some(kept) = kept {
             return Ok(kept);
         }
         let _making = self.making(encoding).lock().await;

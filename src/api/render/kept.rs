@@ -89,6 +89,11 @@ impl<K: Hash + Eq, V: Clone> Kept<K, V> {
         (entries.by_key.len(), entries.size)
     }
 
+    /// How many bytes they may take.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
     fn is_idle(&self, entry: &Entry<V>, now: Instant) -> bool {
         now.duration_since(entry.used) > self.max_idle
     }

@@ -198,7 +198,7 @@ impl Cluster {
                 error!(kind = %of, "Reading {of} ended unexpectedly; it begins again");
                 kind.list_again(&mut self.readers);
             }
-            Report::Progress(_) | Report::Heard | Report::Failed(_) | Report::LeftOut(_) => (),
+            Report::Progress(_) | Report::Heard | Report::Failed(_) | Report::Ended(_) | Report::LeftOut(_) => (),
         }
     }
 
@@ -363,9 +363,9 @@ impl Cluster {
         !matches!(self.definitions, Definitions::Awaited) && self.states().all(|(_, _, state)| !state.is_awaited())
     }
 
-    fn states(&self) -> impl Iterator<Item = (GroupKind, bool, State)> {
-        let of_definitions = (definition_kind(), true, self.of_definitions.state(&definition_kind()));
-        let kinds = self.kinds.iter().map(|(of, kind)| (of.clone(), kind.is_defined(), self.state(of, kind)));
+    fn states(&self) -> impl Iterator<Item = (GroupKind, &Kind, State)> {
+        let of_definitions = (definition_kind(), &self.of_definitions, self.of_definitions.state(&definition_kind()));
+        let kinds = self.kinds.iter().map(|(of, kind)| (of.clone(), kind, self.state(of, kind)));
         std::iter::once(of_definitions).chain(kinds)
     }
 
@@ -390,16 +390,17 @@ impl Cluster {
     fn status(&self) -> Status {
         let kinds: Vec<_> = self
             .states()
-            .map(|(of, defined, state)| {
+            .map(|(of, kind, state)| {
+                // Nobody is asked whether somebody may see definitions.
                 let place = self.kinds.get(&of).and_then(Kind::place);
-                KindStatus { of, defined, place, state }
+                KindStatus { of, defined: kind.is_defined(), place, state, reads: kind.reads() }
             })
             .collect();
         let since = |it: &KindStatus| if let State::Stale { since, .. } = it.state { Some(since) } else { None };
         let away_since = self.beat.is_away.then_some(self.beat.at);
         let kept_back_since = self.incomplete_since.filter(|_| self.was_complete);
         let stale_since = kinds.iter().filter_map(since).chain(away_since).chain(kept_back_since).min();
-        Status { kinds, stale_since, problems: vec![] }
+        Status { kinds, stale_since, away_since, problems: vec![] }
     }
 
     fn progress(&self) -> String {

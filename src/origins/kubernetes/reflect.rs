@@ -48,6 +48,8 @@ pub enum Report {
     Heard,
     /// It cannot be kept up to date for now.
     Failed(Failure),
+    /// A watch has ended, by the server or by a failure that is nothing special. It goes on at once.
+    Ended(Option<Failure>),
     /// Of what was listed last, something is missing that may not be read.
     LeftOut(String),
     /// What was asked for object by object may be listed after all.
@@ -132,6 +134,10 @@ impl Reflector {
                 ended = self.attempt(page, &mut position, &mut opened) => ended,
                 () = is_given_up(&pulse, &mut woken) => {
                     position = position.map(Position::doubted);
+                    let silence = Failure::Unreachable("the server is back, and the connection silent".into());
+                    if self.teller.tell(Report::Ended(Some(silence))).await.is_err() {
+                        return Unwanted;
+                    }
                     continue;
                 }
             };
@@ -148,6 +154,9 @@ impl Reflector {
             // A connection that ends is nothing special: go on at once, and see.
             if is_good && failure.as_ref().is_none_or(|it| matches!(it, Failure::Unreachable(_))) {
                 position = position.map(|it| if failure.is_some() { it.doubted() } else { it });
+                if self.teller.tell(Report::Ended(failure)).await.is_err() {
+                    return Unwanted;
+                }
                 continue;
             }
             if let Some(failure) = failure {
@@ -158,6 +167,9 @@ impl Reflector {
                 }
                 backoff.wait(Some(&failure), &mut woken).await;
             } else {
+                if self.teller.tell(Report::Ended(None)).await.is_err() {
+                    return Unwanted;
+                }
                 backoff.wait(None, &mut woken).await;
             }
         }

@@ -13,7 +13,7 @@ use super::super::fetch::Fetcher;
 use super::super::kinds::is_core;
 use super::super::plan::Wanted;
 use super::super::reflect::{Reflector, Report, Teller};
-use crate::index::status::State;
+use crate::index::status::{Cause, Reads, State};
 use crate::kubernetes::failure::Failure;
 use crate::kubernetes::list::{Progress, Scope};
 use crate::kubernetes::server::Form;
@@ -105,6 +105,19 @@ fn form(wanted: &Wanted) -> Option<Form> {
     wanted.scope.as_ref().map(|it| it.form)
 }
 
+/// Why reading begins again after a failure, or without one.
+fn cause(failure: Option<&Failure>) -> Cause {
+    match failure {
+        None => Cause::Closed,
+        Some(Failure::Expired) => Cause::Expired,
+        Some(Failure::Unreachable(_)) => Cause::Unreachable,
+        Some(Failure::Busy { .. }) => Cause::Busy,
+        Some(Failure::Refused(_) | Failure::Unauthorized(_)) => Cause::Refused,
+        Some(Failure::Absent) => Cause::Absent,
+        Some(Failure::TooLarge | Failure::Garbled(_)) => Cause::Invalid,
+    }
+}
+
 /// One kind that is read.
 pub struct Kind {
     wanted: Wanted,
@@ -119,6 +132,7 @@ pub struct Kind {
     left_out: Option<String>,
     /// When it was last up to date.
     heard: Instant,
+    reads: Reads,
 }
 
 impl Kind {
@@ -134,6 +148,7 @@ impl Kind {
             refused_since: None,
             left_out: None,
             heard: Instant::now(),
+            reads: Reads::default(),
         }
     }
 
@@ -184,6 +199,11 @@ impl Kind {
         self.wanted.defined
     }
 
+    /// How often it was read.
+    pub fn reads(&self) -> Reads {
+        self.reads
+    }
+
     /// Of a kind that may not be listed, single objects may still be readable; this is worth while where it is known
     /// which ones matter.
     pub fn may_be_asked_by_name(&self) -> bool {
@@ -221,6 +241,11 @@ impl Kind {
     /// Notes how it goes, and says whether that changed. As long as nothing has failed, it was up to date whenever the
     /// server was there, the last time when it was `probed`.
     pub fn note(&mut self, report: &Report, probed: Instant) -> bool {
+        self.count(report);
+        if matches!(report, Report::Ended(_)) {
+            // Whether it is up to date, what it goes on with will tell.
+            return true;
+        }
         if let Report::Failed(failure) = report {
             let is_new =
                 self.failure.as_ref().is_none_or(|it| std::mem::discriminant(it) != std::mem::discriminant(failure));
@@ -252,6 +277,17 @@ impl Kind {
             (self.failure, self.refused_since) = (None, None);
         }
         changed || matches!(report, Report::Progress(_) | Report::Listed(_) | Report::LeftOut(_))
+    }
+
+    fn count(&mut self, report: &Report) {
+        match report {
+            // Objects that are asked for one by one are asked for again and again.
+            Report::Listed(_) if !self.is_asked_by_name() => self.reads.lists += 1,
+            Report::Failed(failure) => self.reads.note(cause(Some(failure))),
+            Report::Ended(failure) => self.reads.note(cause(failure.as_ref())),
+            Report::Died => self.reads.note(Cause::Died),
+            _ => (),
+        }
     }
 
     pub fn state(&self, of: &GroupKind) -> State {
