@@ -214,6 +214,43 @@ fn run(page: &Path, cluster: &Cluster) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{}: the shell ended with {status}:\n{rest}", page.display())) }
 }
 
+#[test]
+fn what_is_promised_is_looked_for() {
+    for (line, expected, is_it) in [
+        ("a b c", "a b c", true),
+        ("a b c", "a b", false),
+        ("a b c", "a…", true),
+        ("a b c", "…c", true),
+        ("a b c", "a…c", true),
+        ("a b c", "a…b", false),
+        ("a b c", "…b…", true),
+        ("a b c", "…d…", false),
+        ("a", "a…a", false),
+    ] {
+        assert_eq!(is_like(line, expected), is_it, "{line} as {expected}");
+    }
+    assert_eq!(missing("b\n…\nd\n", "a\nb\nc\nd\n"), None);
+    assert_eq!(missing("d\nb\n", "a\nb\nc\nd\n"), Some("b"), "in this order");
+    let printed = serde_json::json!({"list": [{"name": "a", "of": {"kind": "B", "uid": "1"}}]});
+    for (expected, is_it) in [
+        (serde_json::json!({"of": {"kind": "B"}}), true),
+        (serde_json::json!({"of": {"kind": "C"}}), false),
+        (serde_json::json!({"kind": "…", "uid": "1"}), true),
+        (serde_json::json!([{"name": "a"}]), true),
+        (serde_json::json!([]), false),
+    ] {
+        assert_eq!(contains(&printed, &expected), is_it, "{expected}");
+    }
+}
+
+#[test]
+fn a_page_is_taken_apart() {
+    let page = "```sh\na\n```\n\n```text output\nb\n```\n\n```sh by-hand\nc\n```\n\n```sh exit=2\nd\n```\n";
+    let steps = steps(page);
+    let told: Vec<_> = steps.iter().map(|it| (it.line, &*it.commands, it.code, it.output.is_some())).collect();
+    assert_eq!(told, [(1, "a\n", 0, true), (13, "d\n", 2, false)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_pages_say_can_be_run() {
     let cluster = Cluster::start().await;
