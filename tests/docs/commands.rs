@@ -203,7 +203,10 @@ fn run(page: &Path, cluster: &Cluster) -> Result<(), String> {
         let fault = if printed.len() == rest.len() {
             Some(format!("the shell ended with {status}"))
         } else {
-            output.as_ref().and_then(|it| it.missing_in(printed, with_ports)).map(|it| format!("this is not printed: {it}"))
+            output
+                .as_ref()
+                .and_then(|it| it.missing_in(printed, with_ports))
+                .map(|it| format!("this is not printed: {it}"))
         };
         if let Some(fault) = fault {
             let place = format!("{}:{line}", page.display());
@@ -255,7 +258,10 @@ fn a_page_is_taken_apart() {
 async fn what_the_pages_say_can_be_run() {
     let cluster = Cluster::start().await;
     if cluster.is_external() {
-        let _ = writeln!(std::io::stderr(), "NOT RUN: the commands of the documentation, which want a cluster of their own");
+        let _ = writeln!(
+            std::io::stderr(),
+            "NOT RUN: the commands of the documentation, which want a cluster of their own"
+        );
         return;
     }
     // In the order of the book, so that it can be followed from its beginning; that all pages are in it is tested elsewhere.
