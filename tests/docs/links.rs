@@ -148,6 +148,29 @@ fn links_lead_to_what_is_there() {
     assert!(pages.values().map(|it| it.links.len()).sum::<usize>() > 50, "links are found");
 }
 
+/// Such as an alert, which says where it is told what to do.
+#[test]
+fn what_is_deployed_names_pages_that_are_there() {
+    let pages = pages();
+    let mut folders = vec![Path::new(REPOSITORY).join("config")];
+    let mut faults = vec![];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let text = fs::read_to_string(entry.path()).unwrap();
+            let words = text.split(|it: char| it.is_whitespace() || "\"'`<>()".contains(it));
+            for link in words.filter(|word| PUBLISHED.iter().any(|it| word.starts_with(it))) {
+                let why = fault(&pages, Path::new(""), link.trim_end_matches(['.', ',']));
+                faults.extend(why.map(|why| format!("{}: {link}: {why}", entry.path().display())));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 #[test]
 fn a_link_that_leads_nowhere_is_found() {
     let page = Page::read("# A heading: `code` & more\n\n## Again\n\n## Again\n");
