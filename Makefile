@@ -24,6 +24,7 @@ demo:
 test: test-service test-module
 
 test-service:
+	tests/docs/ensure-tools
 	cargo test --no-fail-fast
 
 # The catalog module, in real backends on the real service.
