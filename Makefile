@@ -2,12 +2,13 @@
 
 CARGO_DENY_VERSION := 0.18
 CARGO_FUZZ_VERSION := 0.13
+MDBOOK_VERSION := 0.5.4
 # Fuzzing takes a compiler that can instrument code.
 NIGHTLY := nightly
 FUZZ_SECONDS := 60
 SOAK_MINUTES := 30
 
-.PHONY: run demo test test-service test-module check check-service check-module bench bench-report bench-profile openapi docs properties oracle revocation soak cardinality fuzz check-release audit image image-test reproducible
+.PHONY: run demo test test-service test-module check check-service check-module check-release bench bench-report bench-profile openapi docs book properties oracle revocation soak cardinality fuzz audit image image-test reproducible
 
 # npm and the like, with a Node.js that Backstage supports.
 IN_MODULE := cd backstage-plugin && bin/with-node
@@ -26,6 +27,7 @@ test: test-service test-module
 
 test-service:
 	tests/ensure-promtool
+	tests/docs/ensure-tools
 	cargo test --no-fail-fast
 
 # The catalog module, in real backends on the real service.
@@ -94,6 +96,13 @@ openapi: $(MODULE_PACKAGES)
 docs:
 	$(call written_by,config schema,config/schema.json)
 	$(call written_by,config reference,docs/configuration.md)
+
+# The documentation as a book, in target/book.
+book: target/mdbook/$(MDBOOK_VERSION)/bin/mdbook
+	$< build
+
+target/mdbook/$(MDBOOK_VERSION)/bin/mdbook:
+	cargo install mdbook --locked --version '=$(MDBOOK_VERSION)' --no-default-features --features search --root target/mdbook/$(MDBOOK_VERSION)
 
 properties:
 	EVENTMESH_PROPERTY_CASES=10 cargo test --test properties

@@ -1,4 +1,5 @@
-//! The files that deploy the service, and `doctor`, which says what is missing: judged by a real API server.
+//! The files that deploy the service, `doctor`, which says what is missing, and the commands of the documentation: judged by
+//! a real API server.
 //!
 //! Nothing of a role is there that is not needed: for each right, an account without it is told by the service and by
 //! `doctor` that it is missing, and what.
@@ -7,6 +8,8 @@ mod support;
 
 #[path = "config/chart.rs"]
 mod chart;
+#[path = "docs/commands.rs"]
+mod commands;
 #[path = "config/doctor.rs"]
 mod doctor;
 #[path = "config/kubectl.rs"]

@@ -1,4 +1,8 @@
-//! The committed API document is the one that the code makes.
+//! What is written down is what the code does: the committed API document is the one that it makes, and the documentation
+//! holds together.
+
+#[path = "docs/links.rs"]
+mod links;
 
 use std::path::Path;
 

@@ -39,7 +39,7 @@ const TLS: &str =
     "{ tls: { secretName: tls }, podDisruptionBudget: { enabled: false }, networkPolicy: { enabled: false } }";
 
 /// The program, of this version; built with Go from its module, once.
-fn program() -> &'static Path {
+pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm").join(VERSION);

@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use tokio::sync::OwnedMutexGuard;
 
 use self::objects::Kind;
+pub use self::server::free_port;
 use self::server::{Server, Source};
 
 /// The token of the user who may do everything.

@@ -272,7 +272,7 @@ impl Drop for Server {
 }
 
 /// A port below those that systems give to outgoing connections: nobody gets it by accident before the server does.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = 20_000 + u16::try_from(RandomState::new().hash_one(()) % 12_000).unwrap();
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
