@@ -16,7 +16,8 @@ use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 use serde_json::Value;
 
 use super::chart;
-use crate::support::cluster::{Cluster, free_port};
+use crate::support::cluster::Cluster;
+use crate::support::cluster::server::free_port;
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// What parts the blocks in what a page prints.

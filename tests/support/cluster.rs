@@ -4,7 +4,7 @@
 //! test.
 
 mod objects;
-mod server;
+pub mod server;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,6 @@ use tempfile::TempDir;
 use tokio::sync::OwnedMutexGuard;
 
 use self::objects::Kind;
-pub use self::server::free_port;
 use self::server::{Server, Source};
 
 /// The token of the user who may do everything.

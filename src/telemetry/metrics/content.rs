@@ -1,9 +1,11 @@
 //! What there is in a snapshot, counted once for each.
 //!
-//! What is wrong takes longer to find out than what there is, in a large mesh by far. So it is looked for again only after a
-//! while, and may be told a little late.
+//! What is wrong takes longer to find out than what there is, in a large mesh by far. So it is looked for beside, and only
+//! after a while again, and may be told a little late.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cesql::Verdict;
@@ -14,6 +16,8 @@ use crate::mesh::{GroupKind, Snapshot};
 
 /// How much longer than the last look for what is wrong took, there is none: a small share of a processor is enough for it.
 const REST: u32 = 20;
+/// How long whoever asks waits for a look to end, before being told what the one before it found.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The objects, relations and findings of a snapshot.
 #[derive(Debug, Default)]
@@ -23,22 +27,56 @@ pub struct Content {
     /// The kinds that definitions speak of, or that need none.
     pub defined: BTreeSet<GroupKind>,
     pub edges: Edges,
-    pub findings: BTreeMap<(&'static str, Severity), u64>,
-    /// The last look for what is wrong.
-    look: Option<Look>,
+    /// As the last look found it, and empty before the first.
+    pub findings: Findings,
+    look: Look,
 }
 
-#[derive(Debug)]
-struct Look {
-    revision: u64,
-    ended: Instant,
-    took: Duration,
+/// How often each finding is made.
+type Findings = BTreeMap<(&'static str, Severity), u64>;
+
+/// A look for what is wrong.
+#[derive(Debug, Default)]
+enum Look {
+    #[default]
+    None,
+    Under {
+        way: mpsc::Receiver<Findings>,
+        revision: u64,
+        began: Instant,
+    },
+    Over {
+        revision: u64,
+        ended: Instant,
+        took: Duration,
+    },
 }
 
 impl Look {
-    /// Whether there should be another one at a snapshot.
-    fn is_over(&self, snapshot: &Snapshot) -> bool {
-        self.revision != snapshot.revision() && self.ended.elapsed() >= self.took * REST
+    /// Begins one, unless the last was at this snapshot or not long ago.
+    fn begin(&mut self, snapshot: &Arc<Snapshot>) {
+        let revision = snapshot.revision();
+        match self {
+            Self::Under { .. } => return,
+            Self::Over { revision: last, ended, took } if *last == revision || ended.elapsed() < *took * REST => return,
+            Self::None | Self::Over { .. } => (),
+        }
+        let (found, way) = mpsc::channel();
+        let snapshot = snapshot.clone();
+        // Where no thread can be had, nothing comes of it, and it is over.
+        let _ = thread::Builder::new().name("findings".into()).spawn(move || found.send(diagnostic::count(&snapshot)));
+        *self = Self::Under { way, revision, began: Instant::now() };
+    }
+
+    /// What it has found, if it ends in time.
+    fn end(&mut self) -> Option<Findings> {
+        let Self::Under { way, revision, began } = self else { return None };
+        let found = match way.recv_timeout(PATIENCE) {
+            Err(mpsc::RecvTimeoutError::Timeout) => return None,
+            found => found.ok(),
+        };
+        *self = Self::Over { revision: *revision, ended: Instant::now(), took: began.elapsed() };
+        found
     }
 }
 
@@ -54,11 +92,10 @@ pub struct Edges {
 
 impl Content {
     /// Counts what there is and what is wrong with it, unless that is what was counted last.
-    pub fn follow(&mut self, snapshot: &Snapshot) {
-        if self.look.as_ref().is_none_or(|it| it.is_over(snapshot)) {
-            let began = Instant::now();
-            self.findings = diagnostic::count(snapshot);
-            self.look = Some(Look { revision: snapshot.revision(), ended: Instant::now(), took: began.elapsed() });
+    pub fn follow(&mut self, snapshot: &Arc<Snapshot>) {
+        self.look.begin(snapshot);
+        if let Some(findings) = self.look.end() {
+            self.findings = findings;
         }
         if self.revision == Some(snapshot.revision()) {
             return;
