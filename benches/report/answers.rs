@@ -140,6 +140,7 @@ async fn unchanged(ours: &[(&Size, Served)], measures: &mut Measures) {
         {
             let target = if size.name == "L" { Target::AtLeast(target) } else { Target::None };
             measures.hold(format!("304: ours / {what}"), "", target, ratios(&rates[n], &rates[to]));
+            measures.tell(format!("304: computing of {what} / ours"), "", ratios(&costs[to], &costs[n]));
         }
     }
     measures.begin("answers", "");
