@@ -46,12 +46,13 @@ pub struct Entry {
     pub links: Links,
 }
 
-/// The relations of an object, by what it is: an object can be a conduit and a source.
+/// The relations of an object, by what it is: an object can be a conduit and a source. Behind pointers that are shared, as a
+/// change copies those of all its neighbors.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Links {
-    pub event_type: Option<Box<TypeLinks>>,
-    pub conduit: Option<Box<ConduitLinks>>,
-    pub source: Option<Box<SourceLinks>>,
+    pub event_type: Option<Arc<TypeLinks>>,
+    pub conduit: Option<Arc<ConduitLinks>>,
+    pub source: Option<Arc<SourceLinks>>,
 }
 
 /// The generic channels of a conduit and the channels behind them, as pairs; mostly there are none. Conduits that

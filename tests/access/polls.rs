@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::support::callers::{broker, brokers, service_account};
 use super::support::cluster::{Cluster, eventually};
@@ -83,6 +83,34 @@ async fn a_first_poll_costs_what_it_takes_and_the_others_nothing() {
     assert!(answers.iter().all(|it| *it == Sees::Brokers), "{answers:?}");
     println!("40 first polls at once: {:?}", reviews(proxy));
     assert_eq!(reviews(proxy), (1, 3));
+}
+
+/// As in a cluster in which something makes and removes bindings all day long.
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_change_all_the_time_keep_nobody_out() {
+    let Some(world) = World::new(&["steady"], &[]).await else { return };
+    let World { cluster, service, .. } = &world;
+    let mut steady = service.caller(&cluster.caller_token(HOME, "steady").await);
+    let changes = async {
+        for n in 0.. {
+            let annotations = json!({ "count": n.to_string() });
+            cluster.apply_all(&[json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "Role",
+                "metadata": { "name": "restless", "namespace": "shop", "annotations": annotations },
+            })])
+            .await;
+        }
+    };
+    let polls = async {
+        for _ in 0..30 {
+            assert_eq!(Sees::from(&steady.mesh().await), Sees::Brokers);
+        }
+    };
+    tokio::select! {
+        () = changes => (),
+        () = polls => (),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,7 +41,7 @@ struct Piece {
 struct Fragment([Items; 4]);
 
 /// Some items of one list: their texts, joined by commas and packed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Items {
     digests: Box<[Digest]>,
     len: usize,
@@ -59,16 +59,19 @@ impl Text {
     pub fn of(view: View<'_>, earlier: Option<&Self>) -> serde_json::Result<Self> {
         let known = earlier.into_iter().flat_map(|it| &*it.pieces).filter_map(|it| Some((it.id?, &it.fragment)));
         let known: HashMap<_, _> = known.collect();
-        let mut scratch = Vec::new();
-        let piece = |part: Part<'_>| {
+        let (mut scratch, mut pieces) = (Vec::new(), Vec::new());
+        for part in view.parts() {
             let id = part.id();
             let fragment = match id.and_then(|it| known.get(&it)) {
                 Some(&fragment) => fragment.clone(),
                 None => Arc::new(Fragment::of(part, &mut scratch)?),
             };
-            Ok(Piece { id, fragment })
-        };
-        Ok(Self::joined(view.parts().map(piece).collect::<serde_json::Result<_>>()?))
+            // Of a selection, most parts have nothing, and none is asked for again.
+            if id.is_some() || !fragment.is_empty() {
+                pieces.push(Piece { id, fragment });
+            }
+        }
+        Ok(Self::joined(pieces))
     }
 
     fn joined(pieces: Vec<Piece>) -> Self {
@@ -136,6 +139,10 @@ impl Fragment {
         ]))
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|it| it.len == 0)
+    }
+
     fn list(&self, n: usize) -> &Items {
         let Self([event_types, brokers, subscribables, sources]) = self;
         match n {
@@ -158,6 +165,9 @@ impl Items {
             let start = scratch.len();
             serde_json::to_writer(&mut *scratch, &item)?;
             digests.push(digest(scratch.get(start..).unwrap_or_default()));
+        }
+        if scratch.is_empty() {
+            return Ok(Self::default());
         }
         let packed = lz4_flex::block::compress(scratch);
         Ok(Self { digests: digests.into(), len: scratch.len(), packed: packed.into() })
