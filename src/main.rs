@@ -4,11 +4,6 @@ use std::process::ExitCode;
 
 use eventmesh_catalog::config::{self, Refusal};
 
-// That of musl has one lock for all threads.
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = match config::parse(std::env::args_os()) {
         Ok(cli) => cli,
