@@ -8,10 +8,9 @@
 # for each architecture, as `release/root` makes it: see `make image`.
 
 FROM rust:1.95.0-slim-bookworm AS compile
-# The compiler for C comes with the image; this is the C library that is linked statically.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates musl-tools \
+    && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .
@@ -19,7 +18,7 @@ ARG REVISION=
 ARG TARGETARCH
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/target,id=target-${TARGETARCH} \
-    CARGO_TARGET_DIR=/target EVENTMESH_BUILD_REVISION="${REVISION}" release/binary "$(uname -m)-unknown-linux-musl" >/binary \
+    CARGO_TARGET_DIR=/target EVENTMESH_BUILD_REVISION="${REVISION}" release/binary "$(uname -m)-unknown-linux-gnu" >/binary \
     && release/root "$(cat /binary)" "/out/${TARGETARCH}"
 
 FROM scratch AS root

@@ -94,12 +94,13 @@ async fn rights_that_change_all_the_time_keep_nobody_out() {
     let changes = async {
         for n in 0.. {
             let annotations = json!({ "count": n.to_string() });
-            cluster.apply_all(&[json!({
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "Role",
-                "metadata": { "name": "restless", "namespace": "shop", "annotations": annotations },
-            })])
-            .await;
+            cluster
+                .apply_all(&[json!({
+                    "apiVersion": "rbac.authorization.k8s.io/v1",
+                    "kind": "Role",
+                    "metadata": { "name": "restless", "namespace": "shop", "annotations": annotations },
+                })])
+                .await;
         }
     };
     let polls = async {
