@@ -1,7 +1,8 @@
 //! Traces, as a collector gets them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use prost::Message as _;
 use serde_json::Value;
 
@@ -116,7 +117,10 @@ impl Got {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut hex, it| {
+        let _ = write!(hex, "{it:02x}");
+        hex
+    })
 }
 
 fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, String> {
@@ -227,7 +231,7 @@ fn callers_continue_their_traces_and_decline_them() {
     let shown: Vec<_> = requests.iter().map(|(name, status, _)| (*name, status.as_str())).collect();
     assert_eq!(shown, [("GET", "#404"), ("GET /v1/getEventMesh", "#200"), ("GET /v1/getEventMesh", "#401")]);
     for (_, _, span) in requests {
-        let status = span.status.as_ref().map_or(StatusCode::Unset, |it| it.code());
+        let status = span.status.as_ref().map_or(StatusCode::Unset, Status::code);
         assert_eq!(status, StatusCode::Unset, "what a caller does wrong is no error of ours");
     }
     let bodies: String = collector.requests().iter().map(|it| String::from_utf8_lossy(&it.body).into_owned()).collect();

@@ -1,4 +1,4 @@
-//! Which metrics and labels an expression of PromQL asks for.
+//! Which metrics and labels an expression of `PromQL` asks for.
 //!
 //! Not a parser: whether an expression is one, promtool says. A name is whatever is neither in quotes, brackets or braces nor
 //! called, nor a word of the language.

@@ -217,7 +217,7 @@ mod tests {
                     Encoding::Zstd => decoded = zstd::decode_all(&*form).unwrap(),
                     Encoding::Brotli => brotli::BrotliDecompress(&mut &*form, &mut decoded).unwrap(),
                     Encoding::Gzip => {
-                        io::copy(&mut flate2::read::GzDecoder::new(&*form), &mut decoded).map(|_| ()).unwrap()
+                        io::copy(&mut flate2::read::GzDecoder::new(&*form), &mut decoded).unwrap();
                     }
                     Encoding::Identity => decoded = form.to_vec(),
                 }

@@ -77,12 +77,12 @@ impl State<'_> {
     /// Kinds that go by one name are told together.
     fn tell_kinds(&mut self, table: &mut Table) {
         let status = self.sources.reader.status();
-        let (mut states, mut ages) = (BTreeMap::<Labels, u64>::new(), BTreeMap::<Labels, f64>::new());
+        let (mut manners, mut ages) = (BTreeMap::<Labels, u64>::new(), BTreeMap::<Labels, f64>::new());
         let (mut lists, mut restarts) = (BTreeMap::<Labels, u64>::new(), BTreeMap::<Labels, u64>::new());
         for kind in &status.kinds {
             let labels = self.kinds.labels(&kind.of, sort(kind));
             let with = |name, value| [labels.clone(), vec![label(name, value)]].concat();
-            *states.entry(with("state", kind.state.name())).or_default() += 1;
+            *manners.entry(with("state", kind.state.name())).or_default() += 1;
             *lists.entry(labels.clone()).or_default() += kind.reads.lists;
             for (cause, count) in kind.reads.restarts() {
                 *restarts.entry(with("cause", cause.name())).or_default() += count;
@@ -96,7 +96,7 @@ impl State<'_> {
         table.add(
             "eventmesh_kinds",
             "Kinds that are read from a cluster, by how that goes.",
-            states.into_iter().map(|(it, count)| (it, Value::Gauge(count))),
+            manners.into_iter().map(|(it, count)| (it, Value::Gauge(count))),
         );
         table.add(
             "eventmesh_kind_staleness_seconds",

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId};
+use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt as _, TraceId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
 
@@ -45,7 +45,7 @@ impl ShouldSample for Sampling {
         attributes: &[KeyValue],
         links: &[Link],
     ) -> SamplingResult {
-        let caller = parent.map(|it| it.span().span_context().clone()).filter(|it| it.is_valid());
+        let caller = parent.map(|it| it.span().span_context().clone()).filter(SpanContext::is_valid);
         let is_in_share = || {
             let result = self.share.should_sample(None, trace, name, kind, attributes, links);
             result.decision == SamplingDecision::RecordAndSample
