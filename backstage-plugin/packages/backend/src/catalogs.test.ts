@@ -42,7 +42,7 @@ const answers: Record<string, Answer> = {};
 
 beforeAll(async () => {
   meshes.shop = await Mesh.serve(SAMPLE);
-  answers.shop = (await (await meshes.shop.get()).json()) as Answer;
+  answers.shop = (await (await meshes.shop.complete()).json()) as Answer;
   for (const name of GOLDEN) {
     const { input, expected } = golden(name);
     meshes[name] = await Mesh.serve(input);

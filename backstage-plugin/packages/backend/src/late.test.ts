@@ -19,7 +19,7 @@ it('is related within about a minute', async () => {
     },
   });
   try {
-    const [{ name, namespace, consumedBy }] = (await (await mesh.get()).json()).eventTypes;
+    const [{ name, namespace, consumedBy }] = (await (await mesh.complete()).json()).eventTypes;
     const api = `api:dev/eventtype.${namespace}.${name}`;
     await portal.shows(entities => expect(entities).toHaveProperty([api]));
     expect(relations(await portal.entities(), 'apiConsumedBy')).toEqual([]);

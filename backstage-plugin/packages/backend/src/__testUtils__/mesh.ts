@@ -50,6 +50,17 @@ export class Mesh {
     this.url = url;
   }
 
+  /** What it answers once it has read the manifests. */
+  async complete(): Promise<Response> {
+    for (;;) {
+      const response = await this.get();
+      if (response.status !== 503) {
+        return response;
+      }
+      await new Promise(resolved => setTimeout(resolved, 20));
+    }
+  }
+
   /** What it answers. */
   async get(): Promise<Response> {
     return fetch(`${this.url}/v1/getEventMesh`, { headers: { authorization: `Bearer ${this.token}` } });
