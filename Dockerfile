@@ -31,7 +31,7 @@ COPY --from=root /${TARGETARCH}/ /
 USER 65532:65532
 EXPOSE 8080 8081
 ENTRYPOINT ["/eventmesh-catalog"]
-CMD ["serve", "--listen=0.0.0.0:8080", "--admin-listen=0.0.0.0:8081"]
+CMD ["serve", "--listen=0.0.0.0:8080", "--admin-listen=0.0.0.0:8081", "--shutdown-delay=15s"]
 ARG VERSION=
 ARG REVISION=
 LABEL org.opencontainers.image.title="eventmesh-catalog" \

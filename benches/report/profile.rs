@@ -3,6 +3,7 @@
 //! Time is sampled by perf, bytes are counted by heaptrack, both from Debian. It is not a part of the report, as both slow
 //! down what they look at.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -163,9 +164,13 @@ fn sampled<S: std::borrow::Borrow<Service>>(
         // `[.]` is the program, `[k]` is Linux.
         let (where_, symbol) = rest.trim().split_at_checked(3)?;
         let place = if where_ == "[k]" { "(Linux) " } else { "" };
-        share.ends_with('%').then(|| (share.to_owned(), format!("{place}{}", symbol.trim())))
+        // What follows a symbol are columns of its own.
+        let symbol = symbol.trim_end_matches([' ', '-']);
+        Some((share.strip_suffix('%')?.parse::<f64>().ok()?, format!("{place}{symbol}")))
     };
-    let lines: Vec<_> = told.lines().filter(|it| !it.starts_with('#')).filter_map(line).take(TOP).collect();
+    let mut lines: Vec<_> = told.lines().filter(|it| !it.starts_with('#')).filter_map(line).collect();
+    lines.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let lines: Vec<_> = lines.into_iter().take(TOP).map(|(share, what)| (format!("{share:.1} %"), what)).collect();
     if lines.is_empty() { Err("perf saw nothing; kernel.perf_event_paranoid may forbid it".into()) } else { Ok(lines) }
 }
 
@@ -189,7 +194,7 @@ fn counted(folder: &Path, double: &Double) -> Result<Vec<(String, String)>, Stri
     let _ = Command::new("kill").arg(service.id().to_string()).status();
     let _ = service.wait();
     let shell = format!(
-        "{HEAPTRACK}/libexec/heaptrack_interpret < {} > {} && heaptrack_print --file {} --print-peaks 1 --print-allocators 0 --print-temporary 0",
+        "{HEAPTRACK}/libexec/heaptrack_interpret < {} > {} && heaptrack_print --file {} --print-peaks 1 --print-allocators 0 --print-temporary 0 --peak-limit 60 --sub-peak-limit 60",
         raw.display(),
         heap.display(),
         heap.display(),
@@ -197,17 +202,31 @@ fn counted(folder: &Path, double: &Double) -> Result<Vec<(String, String)>, Stri
     let told = Command::new("sh").args(["-c", &shell]).output().map_err(|it| it.to_string())?;
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     let (_, peaks) = told.split_once("PEAK MEMORY CONSUMERS").ok_or("heaptrack tells no peaks")?;
-    let mut lines: Vec<(String, String)> = vec![];
-    let mut share = None;
+    let mut held: BTreeMap<String, f64> = BTreeMap::new();
+    let mut bytes = None;
     for line in peaks.lines() {
-        if let Some((size, _)) = line.split_once(" peak memory consumed over") {
-            share = Some(size.trim().to_owned());
+        if let Some((size, _)) = line.split_once(" consumed over") {
+            bytes = bytes_of(size.trim());
         } else if line.contains("eventmesh_catalog::")
-            && let Some(share) = share.take()
+            && let Some(bytes) = bytes.take()
         {
-            lines.push((share, readable(line)));
+            *held.entry(readable(line)).or_default() += bytes;
         }
     }
-    lines.truncate(TOP);
-    Ok(lines)
+    let mut held: Vec<_> = held.into_iter().collect();
+    held.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok(held.into_iter().take(TOP).map(|(what, bytes)| (format!("{:.1} MB", bytes / 1e6), what)).collect())
+}
+
+/// As heaptrack writes them, such as `72.70K`.
+fn bytes_of(size: &str) -> Option<f64> {
+    let (number, unit) = size.split_at_checked(size.len().checked_sub(1)?)?;
+    let factor = match unit {
+        "B" => 1.0,
+        "K" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        _ => return None,
+    };
+    Some(number.parse::<f64>().ok()? * factor)
 }
