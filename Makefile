@@ -84,7 +84,7 @@ bench-report:
 	benches/ensure-tools
 	cargo bench --bench report
 
-# Where time and bytes go: the section of the report in benches/PROFILE.md. Takes perf and heaptrack.
+# Where time goes: the section of the report in benches/PROFILE.md. Takes perf.
 bench-profile:
 	cargo bench --bench report -- profile
 

@@ -98,12 +98,6 @@ const PARTS: [Part; 6] = [
         },
     },
     Part {
-        name: "churn",
-        about: "5,000 changes a second for a minute, from an API server in the process of the benchmark: it, those who read, and \
-                the service share the processors.",
-        measure: |sizes, measures| on_double(sizes, &["L"], measures, churn::measure),
-    },
-    Part {
         name: "cluster",
         about: "On a real API server. Raw lists are read by curl, all kinds at once, in turns with starts of the service.",
         measure: |sizes, measures| {
@@ -111,6 +105,12 @@ const PARTS: [Part; 6] = [
                 cluster::measure(size, measures);
             }
         },
+    },
+    Part {
+        name: "churn",
+        about: "5,000 changes a second for a minute, from an API server in the process of the benchmark: it, those who read, and \
+                the service share the processors.",
+        measure: |sizes, measures| on_double(sizes, &["L"], measures, churn::measure),
     },
 ];
 

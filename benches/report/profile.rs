@@ -1,12 +1,10 @@
-//! Where time and bytes go: `cargo bench --bench report -- profile` writes `benches/PROFILE.md`, which the report shows.
+//! Where time goes: `cargo bench --bench report -- profile` writes `benches/PROFILE.md`, which the report shows.
 //!
-//! Time is sampled by perf, bytes are counted by heaptrack, both from Debian. It is not a part of the report, as both slow
-//! down what they look at.
+//! Time is sampled by perf, from Debian. It is not a part of the report, as that slows down what it looks at.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -19,15 +17,13 @@ use super::asking::{self, Client};
 use super::double::{Double, Edit};
 use super::process::{await_ready, start, view};
 use super::support::generate::generate;
-use super::support::process::{Service, command, get};
+use super::support::process::Service;
 use super::{Size, machine};
 
 /// How many functions are told of.
 const TOP: usize = 15;
 /// How long each is looked at, but for the start.
 const LASTS: Duration = Duration::from_secs(5);
-/// Where Debian has what heaptrack has programs load, and what reads what that writes.
-const HEAPTRACK: &str = "/usr/lib/heaptrack";
 /// How often in a second.
 const FREQUENCY: &str = "997";
 
@@ -37,7 +33,7 @@ pub fn write(file: &Path, size: &Size) {
     let double = Double::start(documents.clone());
     let types: Vec<_> = documents.into_iter().filter(|it| it["kind"] == "EventType").collect();
     let mut text = format!(
-        "## Where time and bytes go\n\nAt {}, by `cargo bench --bench report -- profile`, on {}, with a load of {}, {}. The \
+        "## Where time goes\n\nAt {}, by `cargo bench --bench report -- profile`, on {}, with a load of {}, {}. The \
          service reads from an API server in another process; of that nothing is here.\n",
         size.name,
         machine::kind(),
@@ -78,12 +74,6 @@ pub fn write(file: &Path, size: &Size) {
         },
     );
     section(&mut text, "Time: a change a millisecond, with nobody who reads", linked);
-    drop(service);
-    section(
-        &mut text,
-        "Bytes: at the most held from the start until complete, by who allocated them",
-        counted(folder.path(), &double),
-    );
     fs::write(file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
 }
 
@@ -98,14 +88,6 @@ fn section(text: &mut String, title: &str, lines: Result<Vec<(String, String)>, 
         }
         Err(why) => _ = writeln!(text, "NOT MEASURED: {why}"),
     }
-}
-
-/// A function's name without what the compiler adds, which heaptrack leaves as it is.
-fn readable(symbol: &str) -> String {
-    let name = symbol.trim().rsplit_once("::h").map_or(symbol.trim(), |(name, _)| name);
-    let written =
-        [("$LT$", "<"), ("$GT$", ">"), ("$u7b$", "{"), ("$u7d$", "}"), ("$u20$", " "), ("$RF$", "&"), ("..", "::")];
-    written.into_iter().fold(name.to_owned(), |name, (from, to)| name.replace(from, to))
 }
 
 fn changed(n: usize, document: &Value) -> Edit {
@@ -165,68 +147,11 @@ fn sampled<S: std::borrow::Borrow<Service>>(
         let (where_, symbol) = rest.trim().split_at_checked(3)?;
         let place = if where_ == "[k]" { "(Linux) " } else { "" };
         // What follows a symbol are columns of its own.
-        let symbol = symbol.trim_end_matches([' ', '-']);
+        let symbol = symbol.trim().trim_end_matches([' ', '-']);
         Some((share.strip_suffix('%')?.parse::<f64>().ok()?, format!("{place}{symbol}")))
     };
     let mut lines: Vec<_> = told.lines().filter(|it| !it.starts_with('#')).filter_map(line).collect();
     lines.sort_by(|a, b| b.0.total_cmp(&a.0));
     let lines: Vec<_> = lines.into_iter().take(TOP).map(|(share, what)| (format!("{share:.1} %"), what)).collect();
     if lines.is_empty() { Err("perf saw nothing; kernel.perf_event_paranoid may forbid it".into()) } else { Ok(lines) }
-}
-
-/// Who has allocated most of what a start holds at its peak: the first function of ours above each allocation.
-fn counted(folder: &Path, double: &Double) -> Result<Vec<(String, String)>, String> {
-    let (raw, heap) = (folder.join("raw"), folder.join("heap"));
-    let library = Path::new(HEAPTRACK).join("libheaptrack_preload.so");
-    if !library.exists() {
-        return Err("heaptrack is missing (apt-get install heaptrack)".into());
-    }
-    let free = || TcpListener::bind(("127.0.0.1", 0)).and_then(|it| it.local_addr()).map_err(|it| it.to_string());
-    let (listen, admin) = (free()?.to_string(), free()?.to_string());
-    let kubeconfig = double.kubeconfig.to_str().expect("text");
-    let mut service =
-        command(&["serve", "--listen", &listen, "--admin-listen", &admin, "--kubeconfig", kubeconfig, "--dev-token"]);
-    service.env("LD_PRELOAD", library).env("DUMP_HEAPTRACK_OUTPUT", &raw).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut service = service.spawn().map_err(|it| it.to_string())?;
-    while TcpStream::connect(&admin).is_err() || get(&admin, "/readyz", &[]).status != 200 {
-        thread::sleep(Duration::from_millis(50));
-    }
-    let _ = Command::new("kill").arg(service.id().to_string()).status();
-    let _ = service.wait();
-    let shell = format!(
-        "{HEAPTRACK}/libexec/heaptrack_interpret < {} > {} && heaptrack_print --file {} --print-peaks 1 --print-allocators 0 --print-temporary 0 --peak-limit 60 --sub-peak-limit 60",
-        raw.display(),
-        heap.display(),
-        heap.display(),
-    );
-    let told = Command::new("sh").args(["-c", &shell]).output().map_err(|it| it.to_string())?;
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    let (_, peaks) = told.split_once("PEAK MEMORY CONSUMERS").ok_or("heaptrack tells no peaks")?;
-    let mut held: BTreeMap<String, f64> = BTreeMap::new();
-    let mut bytes = None;
-    for line in peaks.lines() {
-        if let Some((size, _)) = line.split_once(" consumed over") {
-            bytes = bytes_of(size.trim());
-        } else if line.contains("eventmesh_catalog::")
-            && let Some(bytes) = bytes.take()
-        {
-            *held.entry(readable(line)).or_default() += bytes;
-        }
-    }
-    let mut held: Vec<_> = held.into_iter().collect();
-    held.sort_by(|a, b| b.1.total_cmp(&a.1));
-    Ok(held.into_iter().take(TOP).map(|(what, bytes)| (format!("{:.1} MB", bytes / 1e6), what)).collect())
-}
-
-/// As heaptrack writes them, such as `72.70K`.
-fn bytes_of(size: &str) -> Option<f64> {
-    let (number, unit) = size.split_at_checked(size.len().checked_sub(1)?)?;
-    let factor = match unit {
-        "B" => 1.0,
-        "K" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        _ => return None,
-    };
-    Some(number.parse::<f64>().ok()? * factor)
 }
