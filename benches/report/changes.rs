@@ -31,7 +31,8 @@ pub fn measure(size: &Size, measures: &mut Measures) {
     mesh.count(&published, measures);
     mesh.compare(&mut published, measures);
     let snapshot = published.index.snapshot().clone();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let serialized = (0..REPETITIONS).map(|_| timed(|| runtime.block_on(serialize(&snapshot))).0.as_secs_f64());
     measures.tell("the whole answer made from nothing", "s", serialized.collect());
 }
