@@ -18,6 +18,7 @@ pub use self::checks::{Authenticator, Origin, Serve};
 use self::file::Issuers;
 pub use self::file::is_open_to_all;
 pub use self::layers::{Form, Refusal, Setting, Source, parse};
+use crate::api::render::VIEW_MEMORY;
 use crate::mesh::object::is_namespace_name;
 use crate::origins::kubernetes::examine::Account;
 use crate::telemetry::build;
@@ -258,7 +259,7 @@ pub struct ServeArgs {
     )]
     shutdown_delay: Duration,
     /// How many MiB of memory views may take, those that are kept and those that are being sent; what was used last stays
-    #[arg(long, env = "EVENTMESH_VIEW_MEMORY", default_value_t = 256, value_name = "MIB")]
+    #[arg(long, env = "EVENTMESH_VIEW_MEMORY", default_value_t = (VIEW_MEMORY >> 20) as u64, value_name = "MIB")]
     view_memory: u64,
     #[command(flatten)]
     traces: TraceArgs,

@@ -39,6 +39,12 @@ pub struct Cached {
     pub misses: u64,
 }
 
+impl Cached {
+    pub fn new(name: &'static str, entries: u64, bytes: Option<Bytes>, lookups: &Lookups) -> Self {
+        Self { name, entries, bytes, hits: lookups.hits(), misses: lookups.misses() }
+    }
+}
+
 /// So many bytes, of so many that there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes {

@@ -81,13 +81,8 @@ impl Grants {
 
     /// Of how many users it is known what they may see.
     pub fn cached(&self) -> Cached {
-        Cached {
-            name: "grants",
-            entries: self.users.entry_count(),
-            bytes: Some(Bytes { held: self.users.weighted_size(), limit: MAX_ANSWERS }),
-            hits: self.lookups.hits(),
-            misses: self.lookups.misses(),
-        }
+        let bytes = Bytes { held: self.users.weighted_size(), limit: MAX_ANSWERS };
+        Cached::new("grants", self.users.entry_count(), Some(bytes), &self.lookups)
     }
 
     /// What a user may see of a snapshot.

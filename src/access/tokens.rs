@@ -127,7 +127,7 @@ impl Tokens {
     /// How many tokens are known, good or refused.
     pub fn cached(&self) -> Cached {
         let entries = self.known.entry_count() + self.refused.entry_count();
-        Cached { name: "tokens", entries, bytes: None, hits: self.lookups.hits(), misses: self.lookups.misses() }
+        Cached::new("tokens", entries, None, &self.lookups)
     }
 
     /// Who holds a token. Those who present the same one at the same time wait for one answer.

@@ -249,14 +249,8 @@ impl Bodies {
     /// What is kept, and of forms also what is being sent.
     pub fn caches(&self) -> [Cached; 2] {
         let ((entries, held), limit) = (self.views.totals(), self.views.room());
-        let views = Cached {
-            name: "views",
-            entries: entries as u64,
-            bytes: Some(tally::Bytes { held: held as u64, limit: limit as u64 }),
-            hits: self.lookups.hits(),
-            misses: self.lookups.misses(),
-        };
-        [views, self.forms.cached()]
+        let bytes = tally::Bytes { held: held as u64, limit: limit as u64 };
+        [Cached::new("views", entries as u64, Some(bytes), &self.lookups), self.forms.cached()]
     }
 
     /// The body of a view of a snapshot. Those who ask for the same at the same time wait for one rendering.
@@ -278,37 +272,32 @@ impl Bodies {
             self.lookups.note(true);
             return Ok(latest.body.clone());
         }
-        let asked = (grant.clone(), selection.clone());
-        let body = self.view(snapshot, (Hashed::standing_for(grant), selection)).await?.body;
-        let (grant, selection) = asked;
-        self.latest.store(Some(Arc::new(Latest { revision, grant, selection, body: body.clone() })));
-        Ok(body)
-    }
-
-    async fn view(&self, snapshot: &Arc<Snapshot>, key: (Hashed, Selection)) -> Result<Made, ApiError> {
-        let revision = snapshot.revision();
+        let key = (Hashed::standing_for(grant.clone()), selection);
         // A selection is held in pieces.
         let size = ENTRY + 8 * key.1.written_len();
         let views = self.views.get_or(&key, || (Arc::default(), size));
         let newest = views.newest().filter(|(made_from, _)| *made_from == revision);
         self.lookups.note(newest.is_some());
         if let Some((_, made)) = newest {
-            return Ok(made);
+            return Ok(made.body);
         }
         let making = views.making.lock().await;
         let earlier = match views.newest() {
-            Some((made_from, made)) if made_from == revision => return Ok(made),
+            Some((made_from, made)) if made_from == revision => return Ok(made.body),
             Some((made_from, _)) if made_from > revision => {
                 // Who comes late has nothing that others wait for.
                 drop(making);
-                return self.render(snapshot.clone(), key, None).await;
+                return Ok(self.render(snapshot.clone(), key, None).await?.body);
             }
             newest => newest.map(|(_, made)| made),
         };
         let made = self.render(snapshot.clone(), key.clone(), earlier).await?;
         *locked(&views.newest) = Some((revision, made.clone()));
-        self.views.put(key, views.clone(), size + made.text.size());
-        Ok(made)
+        let Made { text, body } = made;
+        let selection = key.1.clone();
+        self.latest.store(Some(Arc::new(Latest { revision, grant, selection, body: body.clone() })));
+        self.views.put(key, views.clone(), size + text.size());
+        Ok(body)
     }
 
     async fn render(

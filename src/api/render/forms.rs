@@ -62,13 +62,8 @@ impl Forms {
         let Inner { kept, room, units, lookups, .. } = &*self.0;
         let held = (*units as usize).saturating_sub(room.available_permits());
         let bytes = |units: usize| (units * UNIT) as u64;
-        Cached {
-            name: "forms",
-            entries: kept.totals().0 as u64,
-            bytes: Some(tally::Bytes { held: bytes(held), limit: bytes(*units as usize) }),
-            hits: lookups.hits(),
-            misses: lookups.misses(),
-        }
+        let bytes = tally::Bytes { held: bytes(held), limit: bytes(*units as usize) };
+        Cached::new("forms", kept.totals().0 as u64, Some(bytes), lookups)
     }
 
     /// Waits for room for so many bytes. No one is kept waiting for more than half of all there is.

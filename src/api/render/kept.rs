@@ -31,10 +31,7 @@ impl<K: Hash + Eq, V: Clone> Kept<K, V> {
     }
 
     pub fn get(&self, key: &K) -> Option<V> {
-        let mut entries = self.locked();
-        let entry = entries.by_key.get_mut(key)?;
-        entry.used = Instant::now();
-        Some(entry.value.clone())
+        self.locked().used(key)
     }
 
     /// The value of a key, or else a new one that takes so many bytes and is kept from now on.
@@ -43,9 +40,8 @@ impl<K: Hash + Eq, V: Clone> Kept<K, V> {
         K: Clone,
     {
         let mut entries = self.locked();
-        if let Some(entry) = entries.by_key.get_mut(key) {
-            entry.used = Instant::now();
-            return entry.value.clone();
+        if let Some(value) = entries.used(key) {
+            return value;
         }
         let (value, size) = new();
         let gone = self.put_among(&mut entries, key.clone(), value.clone(), size);
@@ -104,7 +100,14 @@ impl<K: Hash + Eq, V: Clone> Kept<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V> Entries<K, V> {
+impl<K: Hash + Eq, V: Clone> Entries<K, V> {
+    /// The value of a key, which is used now.
+    fn used(&mut self, key: &K) -> Option<V> {
+        let entry = self.by_key.get_mut(key)?;
+        entry.used = Instant::now();
+        Some(entry.value.clone())
+    }
+
     fn remove(&mut self, key: &K) -> Option<V> {
         let entry = self.by_key.pop(key);
         self.without(entry)
