@@ -26,8 +26,7 @@ demo:
 test: test-service test-module
 
 test-service:
-	tests/ensure-promtool
-	tests/docs/ensure-tools
+	tests/ensure-tools
 	cargo test --no-fail-fast
 
 # The catalog module, in real backends on the real service.
