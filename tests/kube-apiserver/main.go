@@ -95,7 +95,7 @@ func run(data string, port int, audit bool, users string) error {
 		"kubeconfig":        fmt.Sprintf(kubeconfig, port, in("certs/apiserver.crt"), token),
 	}
 	for name, content := range files {
-		if err := os.WriteFile(in(name), []byte(content), 0o600); err != nil {
+		if err := replace(in(name), content); err != nil {
 			return err
 		}
 	}
@@ -228,4 +228,13 @@ func freePort() (int, error) {
 	}
 	defer listener.Close()
 	return listener.Addr().(*net.TCPAddr).Port, nil
+}
+
+// A restart finds the files of the start before, which somebody may be reading.
+func replace(file, content string) error {
+	whole := file + ".new"
+	if err := os.WriteFile(whole, []byte(content), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(whole, file)
 }
