@@ -144,12 +144,12 @@ impl<'a> View<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Names what is shown, when that depends on the shard and the grant alone: then it can be kept.
+    /// Names what is shown to one grant and selection, when that depends on nothing but the shard: then it can be kept.
     pub fn id(&self) -> Option<ShardId> {
         let follows_ways = |source: &SourceLinks| source.supplies.iter().any(|it| it.if_reachable);
         let sources = || self.shard.entries().iter().filter_map(|entry| entry.links.source.as_deref());
         let depends_on_others = !self.view.grant.is_everything() && sources().any(follows_ways);
-        (self.view.selection.is_everything() && !depends_on_others).then(|| self.shard.id())
+        (!depends_on_others).then(|| self.shard.id())
     }
 
     pub fn event_types(self) -> impl Iterator<Item = EventTypeView<'a>> {

@@ -33,7 +33,8 @@ pub struct Text {
 struct Piece {
     /// Names the part, where what is shown of it depends on nothing else.
     id: Option<ShardId>,
-    fragment: Arc<Fragment>,
+    /// None where there are no items: most selections have nothing of most parts.
+    fragment: Option<Arc<Fragment>>,
 }
 
 /// The items of one part in each of the [`LISTS`].
@@ -64,10 +65,10 @@ impl Text {
             let id = part.id();
             let fragment = match id.and_then(|it| known.get(&it)) {
                 Some(&fragment) => fragment.clone(),
-                None => Arc::new(Fragment::of(part, &mut scratch)?),
+                None => Fragment::of(part, &mut scratch)?.map(Arc::new),
             };
-            // Of a selection, most parts have nothing, and none is asked for again.
-            if id.is_some() || !fragment.is_empty() {
+            // That a part has nothing is worth knowing where it need not be looked through again.
+            if id.is_some() || fragment.is_some() {
                 pieces.push(Piece { id, fragment });
             }
         }
@@ -77,7 +78,7 @@ impl Text {
     fn joined(pieces: Vec<Piece>) -> Self {
         let (mut hasher, mut len, mut packed) = (blake3::Hasher::new(), "{}".len(), 0);
         for (n, name) in LISTS.iter().enumerate() {
-            let items = || pieces.iter().map(|it| it.fragment.list(n)).filter(|it| it.len > 0);
+            let items = || pieces.iter().filter_map(|it| it.list(n));
             // The number of items tells where one list ends and the next begins.
             hasher.update(&items().map(|it| it.digests.len() as u64).sum::<u64>().to_le_bytes());
             for items in items() {
@@ -104,7 +105,8 @@ impl Text {
     /// How many bytes of memory it takes, about.
     pub fn size(&self) -> usize {
         // Beside its packed items a fragment has a place for each list.
-        self.packed + self.pieces.len() * size_of::<(Piece, Fragment)>()
+        let fragments = self.pieces.iter().filter(|it| it.fragment.is_some()).count();
+        self.packed + self.pieces.len() * size_of::<Piece>() + fragments * size_of::<Fragment>()
     }
 
     /// Writes the JSON.
@@ -115,7 +117,7 @@ impl Text {
         let mut text = Vec::new();
         for (n, name) in LISTS.iter().enumerate() {
             write!(to, "{}\"{name}\":[", if n == 0 { '{' } else { ',' })?;
-            let mut items = self.pieces.iter().map(|it| it.fragment.list(n)).filter(|it| it.len > 0);
+            let mut items = self.pieces.iter().filter_map(|it| it.list(n));
             if let Some(first) = items.next() {
                 to.write_all(first.unpacked(&mut text)?)?;
             }
@@ -129,18 +131,24 @@ impl Text {
     }
 }
 
+impl Piece {
+    /// The items of one of the [`LISTS`], if there are any.
+    fn list(&self, n: usize) -> Option<&Items> {
+        self.fragment.as_ref().map(|it| it.list(n)).filter(|it| it.len > 0)
+    }
+}
+
 impl Fragment {
-    fn of(part: Part<'_>, scratch: &mut Vec<u8>) -> serde_json::Result<Self> {
-        Ok(Self([
+    /// Nothing where there are no items.
+    fn of(part: Part<'_>, scratch: &mut Vec<u8>) -> serde_json::Result<Option<Self>> {
+        let fragment = Self([
             Items::of(part.event_types().map(dto::EventType::from), scratch)?,
             Items::of(part.brokers().map(dto::Broker::from), scratch)?,
             Items::of(part.subscribables().map(dto::Subscribable::from), scratch)?,
             Items::of(part.sources().map(dto::Source::from), scratch)?,
-        ]))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(|it| it.len == 0)
+        ]);
+        let Self(lists) = &fragment;
+        Ok(lists.iter().any(|it| it.len > 0).then_some(fragment))
     }
 
     fn list(&self, n: usize) -> &Items {
@@ -196,7 +204,7 @@ pub mod testing {
         let mut scratch = Vec::new();
         let mut items = |items: &[&str]| Items::of(items.iter(), &mut scratch).unwrap();
         let mut fragment = |group: &[&str]| Fragment([items(group), items(&[]), items(&[]), items(&[])]);
-        let pieces = groups.iter().map(|it| Piece { id: None, fragment: Arc::new(fragment(it)) });
+        let pieces = groups.iter().map(|it| Piece { id: None, fragment: Some(Arc::new(fragment(it))) });
         Text::joined(pieces.collect())
     }
 
@@ -241,7 +249,7 @@ mod tests {
         let [event_types, brokers] = [0, 1].map(|n| {
             let mut lists = [&[] as &[&str], &[], &[], &[]].map(|it| Items::of(it.iter(), &mut vec![]).unwrap());
             lists[n] = Items::of(["a"].iter(), &mut vec![]).unwrap();
-            Text::joined(vec![Piece { id: None, fragment: Arc::new(Fragment(lists)) }]).tag().clone()
+            Text::joined(vec![Piece { id: None, fragment: Some(Arc::new(Fragment(lists))) }]).tag().clone()
         });
         assert_ne!(event_types, brokers);
     }
