@@ -107,7 +107,8 @@ impl Grants {
         if let Some((_, grant)) = latest {
             return Ok(grant.clone());
         }
-        let grant = self.ask_in_peace(user, snapshot, now.epoch, &mut known.answers).await?;
+        // Boxed, so that those whose rights are known need not move about all that it takes to ask.
+        let grant = Box::pin(self.ask_in_peace(user, snapshot, now.epoch, &mut known.answers)).await?;
         // Whoever looks at equal grants sees at a glance that they are.
         let grant = known.last.take().filter(|it| **it == grant).unwrap_or_else(|| Arc::new(grant));
         known.last = Some(grant.clone());

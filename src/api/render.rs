@@ -273,14 +273,25 @@ impl Bodies {
             return Ok(latest.body.clone());
         }
         let key = (Hashed::standing_for(grant.clone()), selection);
-        // A selection is held in pieces.
-        let size = ENTRY + 8 * key.1.written_len();
-        let views = self.views.get_or(&key, || (Arc::default(), size));
+        let views = self.views.get_or(&key, || (Arc::default(), entry(&key.1)));
         let newest = views.newest().filter(|(made_from, _)| *made_from == revision);
         self.lookups.note(newest.is_some());
-        if let Some((_, made)) = newest {
-            return Ok(made.body);
+        match newest {
+            Some((_, made)) => Ok(made.body),
+            // Boxed, so that those whose answer is there need not move about all that it takes to make one.
+            None => Box::pin(self.renewed(views, snapshot, grant, key)).await,
         }
+    }
+
+    /// The body of a view that was not there a moment ago.
+    async fn renewed(
+        &self,
+        views: Arc<Views>,
+        snapshot: &Arc<Snapshot>,
+        grant: Arc<Grant>,
+        key: (Hashed, Selection),
+    ) -> Result<Arc<Body>, ApiError> {
+        let revision = snapshot.revision();
         let making = views.making.lock().await;
         let earlier = match views.newest() {
             Some((made_from, made)) if made_from == revision => return Ok(made.body),
@@ -295,8 +306,10 @@ impl Bodies {
         *locked(&views.newest) = Some((revision, made.clone()));
         let Made { text, body } = made;
         let selection = key.1.clone();
+        let size = entry(&selection) + text.size();
         self.latest.store(Some(Arc::new(Latest { revision, grant, selection, body: body.clone() })));
-        self.views.put(key, views.clone(), size + text.size());
+        drop(making);
+        self.views.put(key, views, size);
         Ok(body)
     }
 
@@ -332,6 +345,12 @@ impl Bodies {
         let turn = turn.map_err(|error| ApiError::Internal(error.to_string()))?;
         Ok(Turn { _place: place, _next: turn, _queue: queue })
     }
+}
+
+/// What an entry takes beside the text of its view.
+fn entry(selection: &Selection) -> usize {
+    // A selection is held in pieces.
+    ENTRY + 8 * selection.written_len()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -98,9 +98,16 @@ impl FormsOf {
         let key = (self.number, encoding);
         let kept = self.all.0.kept.get(&key);
         self.all.0.lookups.note(kept.is_some());
-        if let Some(kept) = kept {
-            return Ok(kept);
+        match kept {
+            Some(kept) => Ok(kept),
+            // Boxed, so that those who get what is kept need not move about all that it takes to make it.
+            None => Box::pin(self.made(key)).await,
         }
+    }
+
+    /// A form that was not kept a moment ago.
+    async fn made(&self, key: (u64, Encoding)) -> Result<Bytes, ApiError> {
+        let (_, encoding) = key;
         let _making = self.making(encoding).lock().await;
         if let Some(kept) = self.all.0.kept.get(&key) {
             return Ok(kept);
