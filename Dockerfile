@@ -10,7 +10,7 @@
 FROM rust:1.95.0-slim-bookworm AS compile
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates \
+    && apt-get install --yes --no-install-recommends ca-certificates make \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .

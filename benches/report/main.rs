@@ -38,6 +38,11 @@ use self::measure::{Measures, Target};
 use self::support::generate::{Arguments, L, M, S, X, generate};
 use self::write::Run;
 
+/// As the service has it.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const LABEL: &str = "backstage.io/kubernetes-id";
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_mins(5);
