@@ -83,9 +83,11 @@ bench-report:
 	benches/ensure-tools
 	cargo bench --bench report
 
-# Where time goes: the section of the report in benches/PROFILE.md. Takes perf.
+# Where time and bytes go: the section of the report in benches/PROFILE.md. Takes perf and heaptrack, which sees the allocator
+# of the system only.
 bench-profile:
-	cargo bench --bench report -- profile
+	cargo build --profile bench --no-default-features --target-dir target/system-allocator
+	EVENTMESH_HEAP_BINARY=target/system-allocator/release/eventmesh-catalog cargo bench --bench report -- profile
 
 openapi: $(MODULE_PACKAGES)
 	$(call written_by,openapi,openapi/v1.json)

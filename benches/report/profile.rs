@@ -1,18 +1,21 @@
-//! Where time goes: `cargo bench --bench report -- profile` writes `benches/PROFILE.md`, which the report shows.
+//! Where time and bytes go: `cargo bench --bench report -- profile` writes `benches/PROFILE.md`, which the report shows.
 //!
-//! Time is sampled by perf, from Debian. It is not a part of the report, as that slows down what it looks at.
+//! It is not a part of the report, as looking so closely slows down what is looked at.
+
+mod bytes;
+mod time;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use self::time::sampled;
 use super::asking::{self, Client};
 use super::double::{Double, Edit};
 use super::process::{await_ready, start, view};
@@ -24,8 +27,11 @@ use super::{Size, machine};
 const TOP: usize = 15;
 /// How long each is looked at, but for the start.
 const LASTS: Duration = Duration::from_secs(5);
-/// How often in a second.
-const FREQUENCY: &str = "997";
+
+/// What is to be known of how bytes are counted.
+const ABOUT_BYTES: &str = "Bytes are those that were asked of the allocator and not given back, by heaptrack, with the \
+    function of the service that asked for them, itself or through libraries. What the allocator takes beside them, and \
+    what is mapped of the binary, is not in them.";
 
 /// Writes the section.
 pub fn write(file: &Path, size: &Size) {
@@ -74,6 +80,19 @@ pub fn write(file: &Path, size: &Size) {
         },
     );
     section(&mut text, "Time: a change a millisecond, with nobody who reads", linked);
+    drop(service);
+    let _ = writeln!(text, "\n{ABOUT_BYTES}");
+    let after = |work: &dyn Fn(&Service)| {
+        bytes::live_after(folder.path(), &arguments, |service| {
+            await_ready(service);
+            work(service);
+        })
+    };
+    section(&mut text, "Bytes: held after the start", after(&|_| ()));
+    let viewed = after(&|service| {
+        view(service, "zstd");
+    });
+    section(&mut text, "Bytes: held after a full view in zstd", viewed);
     fs::write(file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
 }
 
@@ -116,42 +135,4 @@ fn unchanged(service: &Service) {
         let end = Instant::now() + LASTS;
         futures_util::future::join_all(clients.iter_mut().map(|it| it.exchange_until(end, &request))).await;
     });
-}
-
-/// The functions in which a service is found most often during some work, with their share.
-fn sampled<S: std::borrow::Borrow<Service>>(
-    folder: &Path,
-    service: impl FnOnce() -> S,
-    work: impl FnOnce(&Service),
-) -> Result<Vec<(String, String)>, String> {
-    let data = folder.join("perf.data");
-    let service = service();
-    let mut record = Command::new("perf");
-    record.args(["record", "--event", "cpu-clock", "--freq", FREQUENCY, "--output"]).arg(&data);
-    record.arg("--pid").arg(service.borrow().pid().to_string()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut record =
-        record.spawn().map_err(|error| format!("perf cannot be started: {error} (apt-get install linux-perf)"))?;
-    work(service.borrow());
-    // It writes what it has when it is asked to end.
-    let _ = Command::new("kill").args(["-INT", &record.id().to_string()]).status();
-    let _ = record.wait();
-    let mut report = Command::new("perf");
-    report
-        .args(["report", "--stdio", "--no-children", "--sort", "symbol", "--fields", "overhead,symbol", "--input"])
-        .arg(&data);
-    let told = report.output().map_err(|error| error.to_string())?;
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    let line = |it: &str| {
-        let (share, rest) = it.trim().split_once("  ")?;
-        // `[.]` is the program, `[k]` is Linux.
-        let (where_, symbol) = rest.trim().split_at_checked(3)?;
-        let place = if where_ == "[k]" { "(Linux) " } else { "" };
-        // What follows a symbol are columns of its own.
-        let symbol = symbol.trim().trim_end_matches([' ', '-']);
-        Some((share.strip_suffix('%')?.parse::<f64>().ok()?, format!("{place}{symbol}")))
-    };
-    let mut lines: Vec<_> = told.lines().filter(|it| !it.starts_with('#')).filter_map(line).collect();
-    lines.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let lines: Vec<_> = lines.into_iter().take(TOP).map(|(share, what)| (format!("{share:.1} %"), what)).collect();
-    if lines.is_empty() { Err("perf saw nothing; kernel.perf_event_paranoid may forbid it".into()) } else { Ok(lines) }
 }
