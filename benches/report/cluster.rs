@@ -78,15 +78,18 @@ async fn load(cluster: &Cluster, api: &Api, size: &Size, knative: &[Value], meas
 
 fn measure_start(cluster: &Cluster, api: &Api, measures: &mut Measures) {
     let collections = raw::collections(api);
-    measures.tell("objects that are read", "", vec![float(raw::count(api, &collections))]);
+    let (objects, pages) = raw::count(api, &collections);
+    measures.tell("objects that are read", "", vec![float(objects)]);
     let curl = Curl::of(api);
     let kubeconfig = cluster.kubeconfig();
     let (mut paged, mut whole, mut starts) = (vec![], vec![], vec![]);
     let (mut held, mut peaks, mut after) = (vec![], vec![], vec![]);
     for _ in 0..ROUNDS {
         if let Ok(curl) = &curl {
-            paged.push(curl.all_at_once(&collections, true).as_secs_f64());
-            whole.push(curl.all_at_once(&collections, false).as_secs_f64());
+            let (took, read) = curl.all_at_once(&collections, true);
+            assert_eq!(read, pages, "all pages are read");
+            paged.push(took.as_secs_f64());
+            whole.push(curl.all_at_once(&collections, false).0.as_secs_f64());
         }
         let (service, took) = start(kubeconfig, &["--dev-token"]);
         starts.push(took.as_secs_f64());

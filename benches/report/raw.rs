@@ -90,19 +90,20 @@ impl Curl {
         Ok(Self { server: api.server(), configuration, _folder: folder })
     }
 
-    /// How long it takes to read all kinds at the same time.
-    pub fn all_at_once(&self, collections: &[Collection], in_pages: bool) -> Duration {
+    /// How long it takes to read all kinds at the same time, and how many answers that were.
+    pub fn all_at_once(&self, collections: &[Collection], in_pages: bool) -> (Duration, usize) {
         let list = |it: &Collection| {
-            it.list_with(in_pages, |path| self.get(path, it.accept), |_| ());
+            let mut pages = 0;
+            // For people, which it takes curl to be for, a server would indent what it says.
+            it.list_with(in_pages, |path| self.get(&format!("{path}&pretty=false"), it.accept), |_| pages += 1);
+            pages
         };
-        let (time, ()) = timed(|| {
+        timed(|| {
             thread::scope(|scope| {
-                for it in collections {
-                    scope.spawn(move || list(it));
-                }
-            });
-        });
-        time
+                let lists: Vec<_> = collections.iter().map(|it| scope.spawn(move || list(it))).collect();
+                lists.into_iter().map(|it| it.join().expect("a list")).sum()
+            })
+        })
     }
 
     fn get(&self, path: &str, accept: &str) -> Vec<u8> {
@@ -114,18 +115,19 @@ impl Curl {
     }
 }
 
-/// How many objects there are to read.
-pub fn count(api: &Api, collections: &[Collection]) -> usize {
-    let mut count = 0;
+/// How many objects there are to read, and in how many pages.
+pub fn count(api: &Api, collections: &[Collection]) -> (usize, usize) {
+    let (mut count, mut pages) = (0, 0);
     for it in collections {
         let mut http = api.connect();
         let items = |page: &[u8]| {
             let page: Value = serde_json::from_slice(page).expect("JSON");
             count += page["items"].as_array().map_or(0, Vec::len);
+            pages += 1;
         };
         it.list_with(true, |path| http.get(path, it.accept), items);
     }
-    count
+    (count, pages)
 }
 
 /// Seconds that it takes to read the largest kind in one page, and as a streaming list.
