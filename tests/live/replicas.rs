@@ -229,8 +229,7 @@ async fn ask(
         };
         match connection.send(MESH, &[("authorization", token), ("if-none-match", etag.as_str())]).await {
             Ok(answer) => break answer,
-            // The client itself knew by then that it may not ask there any more.
-            Err(error) if error.is_closed() || error.is_canceled() => *kept = None,
+            Err(error) if was_not_looked_at(&error) => *kept = None,
             Err(error) => return Err(told(&error)),
         }
     };
@@ -253,6 +252,16 @@ async fn ask(
     let id = text("x-request-id");
     *seen.by.entry(id.split('-').next().unwrap_or_default().to_owned()).or_default() += 1;
     Ok(())
+}
+
+/// Whether the client itself knew that it may not ask there any more, or was told so before anybody looked at the request:
+/// streams above the last one that a server names when it goes without an error may be asked for again (RFC 9113, section
+/// 6.8), which every client of HTTP/2 does.
+fn was_not_looked_at(error: &hyper::Error) -> bool {
+    let of_http2 = std::error::Error::source(error).and_then(|it| it.downcast_ref::<h2::Error>());
+    let is_told =
+        of_http2.is_some_and(|it| it.is_go_away() && it.is_remote() && it.reason() == Some(h2::Reason::NO_ERROR));
+    error.is_closed() || error.is_canceled() || is_told
 }
 
 #[tokio::test(flavor = "multi_thread")]
