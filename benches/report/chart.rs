@@ -6,10 +6,10 @@ use super::figures::float;
 use super::measure::{Measure, Target};
 use super::write::shown;
 
-const WIDTH: f64 = 480.0;
+const WIDTH: f64 = 520.0;
 const HEIGHT: f64 = 260.0;
 /// Left, right, top, bottom.
-const MARGINS: [f64; 4] = [64.0, 72.0, 40.0, 36.0];
+const MARGINS: [f64; 4] = [64.0, 112.0, 40.0, 36.0];
 /// In colors that can be read on light and on dark ground.
 const STYLE: &str = "\
 text { font: 12px system-ui, sans-serif; fill: #444 } .title { font-weight: 600 }

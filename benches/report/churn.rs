@@ -1,6 +1,7 @@
 //! A mesh of which thousands of objects change in a second, for a minute: whether any change is lost, how late answers
 //! are, whether anything grows, and what those who read notice.
 
+use std::net::TcpStream;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::client::connect;
+use super::client::{Http, connect};
 use super::double::{Double, Edit};
 use super::figures::{float, mean, median, quantile};
 use super::measure::{Measures, Target};
-use super::process::{connect_to, memory, start};
+use super::nginx::Nginx;
+use super::process::{computed, connect_to, memory, start};
 use super::support::process::Service;
 use super::{PATIENCE, Size};
 
@@ -76,6 +78,10 @@ struct Seen {
     arrivals: Vec<(Instant, usize)>,
     whole: Waits,
     still: Waits,
+    /// Of a file that nginx serves: what the machine alone makes others wait.
+    file: Option<Waits>,
+    /// Seconds of all processors that the service has used.
+    computed: f64,
     /// MiB of each second.
     held: Vec<f64>,
 }
@@ -90,13 +96,20 @@ pub fn measure(double: &Double, documents: &[Value], size: &Size, measures: &mut
         is_over: AtomicBool::new(false),
         failures: AtomicUsize::new(0),
     };
-    let seen = run(double, &service, &shared, Changes::of(documents));
+    let nginx = Nginx::serve(WHOLE, b"{}", "identity");
+    let seen = run(double, &service, nginx.as_ref().ok(), &shared, Changes::of(documents));
     let rate = float(seen.changes) / seen.took.as_secs_f64();
     measures.hold("changes sent", "1/s", Target::AtLeast(SENT * float(RATE)), vec![rate]);
     tell_lags(&seen, &shared.sent.lock().expect("the times"), measures);
     tell_memory(&seen.held, measures);
-    tell_waits("all of the mesh, once a second", &seen.whole, measures);
-    tell_waits("what does not change", &seen.still, measures);
+    measures.tell("processors that the service used", "", vec![seen.computed / seen.took.as_secs_f64()]);
+    tell_waits("all of the mesh, once a second", &seen.whole, Target::AtMost(SLOWER), measures);
+    tell_waits("what does not change", &seen.still, Target::AtMost(SLOWER), measures);
+    match (nginx, &seen.file) {
+        (Ok(_), Some(file)) => tell_waits("a file of nginx", file, Target::None, measures),
+        (Ok(_), None) => (),
+        (Err(why), _) => measures.remark(format!("readers of a file of nginx were NOT MEASURED: {why}")),
+    }
     let failures = float(shared.failures.load(Ordering::Relaxed));
     measures.hold("readers: answers that were none", "", Target::AtMost(0.0), vec![failures]);
     let answer = |service: &Service| connect_to(service).ask(WHOLE, "");
@@ -106,13 +119,15 @@ pub fn measure(double: &Double, documents: &[Value], size: &Size, measures: &mut
 }
 
 /// Some quiet seconds, then all changes, while others read.
-fn run(double: &Double, service: &Service, shared: &Shared, mut changes: Changes) -> Seen {
+fn run(double: &Double, service: &Service, nginx: Option<&Nginx>, shared: &Shared, mut changes: Changes) -> Seen {
     thread::scope(|scope| {
         // Also where this thread fails: the others are waited for.
         let over = Over(&shared.is_over);
         let arrivals = scope.spawn(|| arrivals_of(service, shared));
-        let whole = scope.spawn(|| waits(service, shared, WHOLE, Duration::from_secs(1)));
-        let still = scope.spawn(|| waits(service, shared, STILL, Duration::from_millis(50)));
+        let reads = |http, path, pause| scope.spawn(move || waits(http, shared, path, Duration::from_millis(pause)));
+        let whole = reads(connect_to(service), WHOLE, 1000);
+        let still = reads(connect_to(service), STILL, 50);
+        let file = nginx.map(|it| reads(connect(&it.address.to_string(), ""), WHOLE, 50));
         let calm = Instant::now();
         while calm.elapsed() < CALM_LASTS {
             send(double, shared, vec![]);
@@ -120,9 +135,9 @@ fn run(double: &Double, service: &Service, shared: &Shared, mut changes: Changes
         }
         shared.is_under_way.store(true, Ordering::Relaxed);
         let held = scope.spawn(|| samples(service, shared));
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), computed(service));
         let made = send_all(double, shared, &mut changes, began);
-        let took = began.elapsed();
+        let (took, computed) = (began.elapsed(), computed(service) - before);
         // The last of them arrives, too.
         let last = shared.sent.lock().expect("the times").len() - 1;
         wait_for(service, last);
@@ -134,6 +149,8 @@ fn run(double: &Double, service: &Service, shared: &Shared, mut changes: Changes
             arrivals: arrivals.join().expect("arrivals"),
             whole: whole.join().expect("a reader"),
             still: still.join().expect("a reader"),
+            file: file.map(|it| it.join().expect("a reader")),
+            computed,
             held: held.join().expect("samples"),
         }
     })
@@ -179,10 +196,10 @@ fn tell_memory(held: &[f64], measures: &mut Measures) {
     measures.hold("memory held at the end / after 10 s", "", Target::AtMost(GROWN), vec![mean(late) / mean(early)]);
 }
 
-fn tell_waits(what: &str, waits: &Waits, measures: &mut Measures) {
+fn tell_waits(what: &str, waits: &Waits, target: Target, measures: &mut Measures) {
     let name = |which: &str| format!("readers of {what}: wait {which}");
     let slower = median(&waits.during) / median(&waits.before);
-    measures.hold(name("during / before, P50"), "", Target::AtMost(SLOWER), vec![slower]);
+    measures.hold(name("during / before, P50"), "", target, vec![slower]);
     measures.tell(name("before"), "ms", waits.before.clone());
     measures.tell(name("during"), "ms", waits.during.clone());
     measures.tell(name("during, P99"), "ms", vec![quantile(&waits.during, 0.99)]);
@@ -243,8 +260,7 @@ fn lags(sent: &[Instant], arrivals: &[(Instant, usize)], began: Instant) -> Vec<
 }
 
 /// Asks for what is newer than what it has.
-fn waits(service: &Service, shared: &Shared, path: &str, pause: Duration) -> Waits {
-    let mut http = connect(&service.address, &service.token);
+fn waits(mut http: Http<TcpStream>, shared: &Shared, path: &str, pause: Duration) -> Waits {
     let mut waits = Waits::default();
     let mut etag = String::new();
     while !shared.is_over.load(Ordering::Relaxed) {
