@@ -1,8 +1,9 @@
 //! Where bytes go, as heaptrack sees it, from Debian.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -17,7 +18,6 @@ const INTERPRETER: &str = "/usr/lib/heaptrack/libexec/heaptrack_interpret";
 const BINARY: &str = "EVENTMESH_HEAP_BINARY";
 /// How long after the work it is looked.
 const SETTLED: Duration = Duration::from_secs(2);
-const OURS: &str = "eventmesh_catalog";
 
 /// The functions of a service that asked for the most of the bytes that it holds after some work, with how many.
 pub fn live_after(
@@ -37,13 +37,7 @@ pub fn live_after(
     thread::sleep(SETTLED);
     // It is killed, so what it holds is never given back.
     drop(service);
-    let stacks = stacks(folder, &raw)?;
-    let mut by_function = BTreeMap::<String, u64>::new();
-    for line in stacks.lines() {
-        let (stack, bytes) = line.rsplit_once(' ').ok_or_else(|| format!("not a stack: {line}"))?;
-        let bytes: u64 = bytes.parse().map_err(|error| format!("{line}: {error}"))?;
-        *by_function.entry(function(stack)).or_default() += bytes;
-    }
+    let by_function = read(&raw)?.by_function();
     let all: u64 = by_function.values().sum();
     if all == 0 {
         return Err("heaptrack saw nothing".into());
@@ -54,31 +48,101 @@ pub fn live_after(
     Ok([(mebibytes(all), "all".to_owned())].into_iter().chain(told).collect())
 }
 
-/// One stack a line, outermost function first, with the bytes that are held through it.
-fn stacks(folder: &Path, raw: &Path) -> Result<String, String> {
-    let [named, stacks] = ["heap.named", "heap.stacks"].map(|it| folder.join(it));
-    let open =
-        |path: &PathBuf, file: std::io::Result<File>| file.map_err(|error| format!("{}: {error}", path.display()));
+fn read(raw: &Path) -> Result<Heap, String> {
+    let told = |error: std::io::Error| format!("{}: {error}", raw.display());
     let mut interpret = Command::new(INTERPRETER);
-    interpret.stdin(open(&raw.to_owned(), File::open(raw))?).stdout(open(&named, File::create(&named))?);
-    run(interpret.stderr(Stdio::null()))?;
-    let mut print = Command::new("heaptrack_print");
-    print.args(["--flamegraph-cost-type", "leaked", "--disable-builtin-suppressions", "--print-flamegraph"]);
-    print.arg(&stacks).arg("--file").arg(&named).stdout(Stdio::null()).stderr(Stdio::null());
-    run(&mut print)?;
-    fs::read_to_string(&stacks).map_err(|error| format!("{}: {error}", stacks.display()))
+    interpret.stdin(File::open(raw).map_err(told)?).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut interpret = interpret.spawn().map_err(|error| format!("{INTERPRETER}: {error}"))?;
+    let mut heap = Heap::default();
+    for line in BufReader::new(interpret.stdout.take().expect("what it says")).lines() {
+        let line = line.map_err(told)?;
+        heap.note(&line).ok_or_else(|| format!("heaptrack says {line}"))?;
+    }
+    let status = interpret.wait().map_err(told)?;
+    if status.success() { Ok(heap) } else { Err(format!("{INTERPRETER}: {status}")) }
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
-    let status = command.status().map_err(|error| format!("{command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
+/// What heaptrack wrote: numbers in hexadecimal, that are places in what came before.
+#[derive(Default)]
+struct Heap {
+    /// Places are counted from one here and in the next two; zero is none.
+    strings: Vec<String>,
+    /// Function and file of each, the innermost first: what was inlined there, and where.
+    instructions: Vec<Vec<(usize, usize)>>,
+    /// The instruction, and what called it.
+    traces: Vec<(usize, usize)>,
+    /// The size, the trace, and how many there are.
+    allocations: Vec<(u64, usize, u64)>,
 }
 
-/// The innermost function of ours, or else the innermost that has a name.
-fn function(stack: &str) -> String {
-    let frames = || stack.split(';').rev().filter(|it| !it.is_empty() && !it.starts_with("0x"));
-    let ours = frames().find(|it| it.starts_with(OURS) || it.starts_with(&format!("<{OURS}")));
-    ours.or_else(|| frames().next()).unwrap_or("unknown").replace(&format!("{OURS}::"), "")
+impl Heap {
+    /// Takes up a line; nothing where it is not one of heaptrack.
+    fn note(&mut self, line: &str) -> Option<()> {
+        let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if kind == "s" {
+            let (_, text) = rest.split_once(' ').unwrap_or_default();
+            self.strings.push(text.to_owned());
+            return Some(());
+        }
+        if !matches!(kind, "i" | "t" | "a" | "+" | "-") {
+            return Some(());
+        }
+        let numbers: Option<Vec<_>> = rest.split(' ').map(|it| u64::from_str_radix(it, 16).ok()).collect();
+        let numbers = numbers?;
+        let place = |at: usize| numbers.get(at).and_then(|it| usize::try_from(*it).ok());
+        match kind {
+            "i" => {
+                // Behind the address and the module: function, file and line of each.
+                let frames = (2..numbers.len()).step_by(3).map_while(|at| Some((place(at)?, place(at + 1)?)));
+                self.instructions.push(frames.collect());
+            }
+            "t" => self.traces.push((place(0)?, place(1)?)),
+            "a" => self.allocations.push((*numbers.first()?, place(1)?, 0)),
+            "+" => self.allocations.get_mut(place(0)?)?.2 += 1,
+            _ => self.allocations.get_mut(place(0)?)?.2 -= 1,
+        }
+        Some(())
+    }
+
+    /// What is held, by the innermost function of ours that asked for it.
+    fn by_function(&self) -> BTreeMap<String, u64> {
+        let mut by_function = BTreeMap::new();
+        let mut known = HashMap::new();
+        for (size, trace, count) in self.allocations.iter().filter(|it| it.2 > 0) {
+            let function = known.entry(*trace).or_insert_with(|| self.function(*trace));
+            *by_function.entry(function.clone()).or_default() += size * count;
+        }
+        by_function
+    }
+
+    fn function(&self, mut trace: usize) -> String {
+        while let Some((instruction, caller)) = trace.checked_sub(1).and_then(|it| self.traces.get(it)) {
+            for (function, file) in
+                instruction.checked_sub(1).and_then(|it| self.instructions.get(it)).into_iter().flatten()
+            {
+                let text =
+                    |at: &usize| at.checked_sub(1).and_then(|it| self.strings.get(it)).map_or("", String::as_str);
+                if let Some(file) = own(text(file)) {
+                    return format!("{} ({file})", named(text(function)));
+                }
+            }
+            trace = *caller;
+        }
+        "what is not ours".to_owned()
+    }
+}
+
+/// A file of the service, as it is called in its repository. Those of libraries may have such names, too.
+fn own(file: &str) -> Option<&str> {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let file = file.strip_prefix(root).map_or(file, |it| it.trim_start_matches('/'));
+    (file.starts_with("src/") && Path::new(root).join(file).exists()).then_some(file)
+}
+
+/// Without what it was made for.
+fn named(function: &str) -> String {
+    let name = if function.starts_with('<') { function } else { function.split('<').next().unwrap_or(function) };
+    name.replace("eventmesh_catalog::", "")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no more than tebibytes")]
