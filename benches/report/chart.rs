@@ -22,8 +22,9 @@ text { font: 12px system-ui, sans-serif; fill: #444 } .title { font-weight: 600 
 pub fn draw(figure: &[(f64, &Measure)]) -> String {
     let [left, right, top, bottom] = MARGINS;
     let Some((_, first)) = figure.first() else { return String::new() };
-    let limit = figure.iter().find_map(|(_, it)| limit(it.target));
-    let values = figure.iter().flat_map(|(_, it)| it.samples.iter().copied()).chain(limit);
+    let targets = targets(figure);
+    let limits = targets.iter().map(|(limit, _)| *limit);
+    let values = figure.iter().flat_map(|(_, it)| it.samples.iter().copied()).chain(limits);
     let most = nice(values.fold(f64::MIN_POSITIVE, f64::max));
     let (low, high) = (figure[0].0.ln(), figure[figure.len() - 1].0.ln());
     // Sizes grow by factors.
@@ -47,11 +48,11 @@ pub fn draw(figure: &[(f64, &Measure)]) -> String {
         let _ =
             writeln!(svg, "<text text-anchor=\"middle\" x=\"{x:.1}\" y=\"{y:.1}\">{size} {}k</text>", objects / 1e3);
     }
-    if let Some(limit) = limit {
-        let (at, end) = (y(limit), WIDTH - right);
+    for (limit, told) in &targets {
+        let (at, end) = (y(*limit), WIDTH - right);
         let _ = writeln!(svg, "<line class=\"target\" x1=\"{left}\" x2=\"{end}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>");
         let (x, y) = (end + 4.0, at + 4.0);
-        let _ = writeln!(svg, "<text class=\"limit\" x=\"{x}\" y=\"{y:.1}\">{}</text>", told(figure));
+        let _ = writeln!(svg, "<text class=\"limit\" x=\"{x}\" y=\"{y:.1}\">{told}</text>");
     }
     let place = |(objects, it): &(f64, &Measure)| Some(format!("{:.1},{:.1}", x(*objects), y(it.value()?)));
     let medians: Vec<_> = figure.iter().filter_map(place).collect();
@@ -73,13 +74,20 @@ fn limit(target: Target) -> Option<f64> {
     }
 }
 
-/// The target, and at which sizes it counts where that is not all.
-fn told(figure: &[(f64, &Measure)]) -> String {
-    let counting: Vec<_> = figure.iter().filter(|(_, it)| it.target != Target::None).collect();
-    let target = counting.first().map_or_else(String::new, |(_, it)| it.target.to_string());
-    let at = counting.iter().map(|(_, it)| it.size).collect::<Vec<_>>().join(", ");
-    let told = if counting.len() == figure.len() { target } else { format!("{target} at {at}") };
-    escaped(&told)
+/// The targets, each with its words, and at which sizes it counts where that is not all.
+fn targets(figure: &[(f64, &Measure)]) -> Vec<(f64, String)> {
+    let mut targets: Vec<(Target, Vec<&str>)> = vec![];
+    for (_, it) in figure.iter().filter(|(_, it)| it.target != Target::None) {
+        match targets.iter_mut().find(|(target, _)| *target == it.target) {
+            Some((_, sizes)) => sizes.push(it.size),
+            None => targets.push((it.target, vec![it.size])),
+        }
+    }
+    let told = |(target, sizes): (Target, Vec<&str>)| {
+        let at = if sizes.len() == figure.len() { String::new() } else { format!(" at {}", sizes.join(", ")) };
+        Some((limit(target)?, escaped(&format!("{target}{at}"))))
+    };
+    targets.into_iter().filter_map(told).collect()
 }
 
 fn titled(measure: &Measure) -> String {
