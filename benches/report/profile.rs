@@ -39,7 +39,7 @@ pub fn write(file: &Path, size: &Size) {
     let double = Double::start(documents.clone());
     let types: Vec<_> = documents.into_iter().filter(|it| it["kind"] == "EventType").collect();
     let mut text = format!(
-        "## Where time goes\n\nAt {}, by `cargo bench --bench report -- profile`, on {}, with a load of {}, {}. The \
+        "## Where time and bytes go\n\nAt {}, by `cargo bench --bench report -- profile`, on {}, with a load of {}, {}. The \
          service reads from an API server in another process; of that nothing is here.\n",
         size.name,
         machine::kind(),
