@@ -78,7 +78,7 @@ async fn load(cluster: &Cluster, api: &Api, size: &Size, knative: &[Value], meas
 
 fn measure_start(cluster: &Cluster, api: &Api, measures: &mut Measures) {
     let collections = raw::collections(api);
-    let (objects, pages) = raw::count(api, &collections);
+    let (objects, in_all) = raw::count(api, &collections);
     measures.tell("objects that are read", "", vec![float(objects)]);
     let curl = Curl::of(api);
     let kubeconfig = cluster.kubeconfig();
@@ -87,7 +87,7 @@ fn measure_start(cluster: &Cluster, api: &Api, measures: &mut Measures) {
     for _ in 0..ROUNDS {
         if let Ok(curl) = &curl {
             let (took, read) = curl.all_at_once(&collections, true);
-            assert_eq!(read, pages, "all pages are read");
+            assert_eq!(read, in_all, "all pages are read");
             paged.push(took.as_secs_f64());
             whole.push(curl.all_at_once(&collections, false).0.as_secs_f64());
         }
