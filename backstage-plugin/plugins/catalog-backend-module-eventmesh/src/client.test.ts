@@ -130,4 +130,5 @@ it('trusts the authority that is configured, also after it changed', async () =>
   } finally {
     await https.stop();
   }
-});
+  // To make keys takes a busy machine a while.
+}, 60_000);
