@@ -91,25 +91,23 @@ async fn rights_that_change_all_the_time_keep_nobody_out() {
     let Some(world) = World::new(&["steady"], &[]).await else { return };
     let World { cluster, service, .. } = &world;
     let mut steady = service.caller(&cluster.caller_token(HOME, "steady").await);
-    let changes = async {
+    // More than one at a time: a round of questions must not be over before the next change.
+    let changes = (0..8).map(async |of| {
         for n in 0.. {
-            let annotations = json!({ "count": n.to_string() });
-            cluster
-                .apply_all(&[json!({
-                    "apiVersion": "rbac.authorization.k8s.io/v1",
-                    "kind": "Role",
-                    "metadata": { "name": "restless", "namespace": "shop", "annotations": annotations },
-                })])
-                .await;
+            let metadata = json!({
+                "name": format!("restless-{of}"), "namespace": "shop", "annotations": { "count": n.to_string() },
+            });
+            let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata});
+            cluster.apply(&role).await;
         }
-    };
+    });
     let polls = async {
         for _ in 0..30 {
             assert_eq!(Sees::from(&steady.mesh().await), Sees::Brokers);
         }
     };
     tokio::select! {
-        () = changes => (),
+        _ = futures_util::future::join_all(changes) => (),
         () = polls => (),
     }
 }
