@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::support::callers::{broker, brokers, service_account};
+use super::support::callers::{broker, brokers, role, service_account};
 use super::support::cluster::{Cluster, eventually};
 use super::support::polling::{Poller, Sees};
 use super::support::process::Service;
@@ -94,11 +94,9 @@ async fn rights_that_change_all_the_time_keep_nobody_out() {
     // More than one at a time: a round of questions must not be over before the next change.
     let changes = (0..8).map(async |of| {
         for n in 0.. {
-            let metadata = json!({
-                "name": format!("restless-{of}"), "namespace": "shop", "annotations": { "count": n.to_string() },
-            });
-            let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata});
-            cluster.apply(&role).await;
+            let mut restless = role("shop", &format!("restless-{of}"), &[]);
+            restless["metadata"]["annotations"] = json!({"count": n.to_string()});
+            cluster.apply(&restless).await;
         }
     });
     let polls = async {
@@ -107,7 +105,7 @@ async fn rights_that_change_all_the_time_keep_nobody_out() {
         }
     };
     tokio::select! {
-        _ = futures_util::future::join_all(changes) => (),
+        _ = join_all(changes) => (),
         () = polls => (),
     }
 }
