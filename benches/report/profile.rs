@@ -82,14 +82,10 @@ pub fn write(file: &Path, size: &Size) {
     section(&mut text, "Time: a change a millisecond, with nobody who reads", linked);
     drop(service);
     let _ = writeln!(text, "\n{ABOUT_BYTES}");
-    let after = |work: &dyn Fn(&Service)| {
-        bytes::live_after(folder.path(), &arguments, |service| {
-            await_ready(service);
-            work(service);
-        })
-    };
-    section(&mut text, "Bytes: held after the start", after(&|_| ()));
-    let viewed = after(&|service| {
+    let started = bytes::live_after(folder.path(), &arguments, await_ready);
+    section(&mut text, "Bytes: held after the start", started);
+    let viewed = bytes::live_after(folder.path(), &arguments, |service| {
+        await_ready(service);
         view(service, "zstd");
     });
     section(&mut text, "Bytes: held after a full view in zstd", viewed);

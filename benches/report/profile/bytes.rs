@@ -116,12 +116,9 @@ impl Heap {
     }
 
     fn function(&self, mut trace: usize) -> String {
-        while let Some((instruction, caller)) = trace.checked_sub(1).and_then(|it| self.traces.get(it)) {
-            for (function, file) in
-                instruction.checked_sub(1).and_then(|it| self.instructions.get(it)).into_iter().flatten()
-            {
-                let text =
-                    |at: &usize| at.checked_sub(1).and_then(|it| self.strings.get(it)).map_or("", String::as_str);
+        while let Some((instruction, caller)) = at(&self.traces, trace) {
+            for (function, file) in at(&self.instructions, *instruction).into_iter().flatten() {
+                let text = |place: &usize| at(&self.strings, *place).map_or("", String::as_str);
                 if let Some(file) = own(text(file)) {
                     return format!("{} ({file})", named(text(function)));
                 }
@@ -130,6 +127,11 @@ impl Heap {
         }
         "what is not ours".to_owned()
     }
+}
+
+/// What is at a place that is counted from one.
+fn at<T>(all: &[T], place: usize) -> Option<&T> {
+    all.get(place.checked_sub(1)?)
 }
 
 /// A file of the service, as it is called in its repository. Those of libraries may have such names, too.
