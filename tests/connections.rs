@@ -70,7 +70,7 @@ impl Listener {
         let holding = held.clone();
         let router = Router::new()
             .route("/", get(|| async { "hello" }))
-            .route("/peer", get(|Extension(Peer(peer)): Extension<Peer>| async move { peer.to_string() }))
+            .route("/peer", get(|Extension(peer): Extension<Peer>| async move { peer.address.to_string() }))
             .route("/large", get(|| async { vec![b'x'; LARGE] }))
             .route(
                 "/held",

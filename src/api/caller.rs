@@ -17,11 +17,14 @@ use crate::mesh::{Grant, Snapshot};
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// Where a request comes from.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+/// Where a request comes from: it comes with each request of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub address: IpAddr,
+    pub known: Known,
+}
 
-/// Whether somebody with a good token has asked on a connection. It comes with each request of that connection.
+/// Whether somebody with a good token has asked on a connection.
 #[derive(Debug, Clone, Default)]
 pub struct Known(Arc<AtomicBool>);
 
@@ -49,12 +52,13 @@ impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
-        let Peer(from) = parts.extensions.get().copied().unwrap_or(Peer(Ipv4Addr::UNSPECIFIED.into()));
+        let peer = parts.extensions.get::<Peer>();
+        let from = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |it| it.address);
         let token = bearer_token(&parts.headers)?;
         let identity = api.access.identify(&token, from).instrument(info_span!("identify")).await?;
         trace!(user = identity.name(), "Identified");
-        if let Some(known) = parts.extensions.get::<Known>() {
-            known.set();
+        if let Some(peer) = peer {
+            peer.known.set();
         }
         Ok(Self { identity, from })
     }
@@ -96,7 +100,7 @@ pub fn bearer_token(headers: &HeaderMap) -> Result<Token<'_>, ApiError> {
 
 /// Another scheme and an empty token are no token (`semantics.md` 7.1).
 fn token_of(value: &HeaderValue) -> Result<Token<'_>, ApiError> {
-    let text = value.to_str().map_err(|_| ApiError::MalformedToken)?;
+    let text = str::from_utf8(value.as_bytes()).map_err(|_| ApiError::MalformedToken)?;
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
     let token = token.trim_matches(' ');
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {

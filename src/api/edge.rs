@@ -3,13 +3,14 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt as _;
+use tokio::time::Instant;
 use tracing::{Instrument as _, Span, debug, field, info_span};
 
 use super::error::ApiError;
@@ -60,8 +61,15 @@ impl Edge {
             return given.clone();
         }
         let count = self.0.count.fetch_add(1, Ordering::Relaxed);
-        HeaderValue::try_from(format!("{}-{count:08x}", self.0.prefix)).unwrap_or(HeaderValue::from_static("-"))
+        let id = [self.0.prefix.as_bytes(), b"-", &hexadecimal(count)].concat();
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
     }
+}
+
+/// What `{:08x}` writes. Each request has a number, and most take no longer than a few times what writing it so takes.
+fn hexadecimal(number: u32) -> [u8; 8] {
+    let digit = |place: u8| number >> (28 - 4 * u32::from(place)) & 0xf;
+    [0, 1, 2, 3, 4, 5, 6, 7].map(|place| char::from_digit(digit(place), 16).map_or(b'0', |it| it as u8))
 }
 
 /// Runs a request between the limits and dresses its answer.
@@ -86,7 +94,7 @@ async fn answered(edge: &Edge, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let outcome = match too_large(&request) {
         Some(error) => Err(error),
-        None => within_limits(request, next).await.and_then(outcome),
+        None => within_limits(request, next, began + MAX_TIME).await.and_then(outcome),
     };
     let id = Ids::with_current(|it| it.request.clone()).unwrap_or(HeaderValue::from_static("-"));
     let mut response = outcome.unwrap_or_else(|error| error.answer(id.to_str().unwrap_or_default()));
@@ -166,11 +174,11 @@ fn too_large(request: &Request) -> Option<ApiError> {
     }
 }
 
-/// The answer, unless it takes too long or panics.
-async fn within_limits(request: Request, next: Next) -> Result<Response, ApiError> {
+/// The answer, unless it is not there in time or panics.
+async fn within_limits(request: Request, next: Next, until: Instant) -> Result<Response, ApiError> {
     // Nothing that a panic could leave half done outlives the request.
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(MAX_TIME, answer).await {
+    match tokio::time::timeout_at(until, answer).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(_)) => Err(ApiError::Internal("the handler panicked".into())),
         Err(_) => Err(ApiError::Timeout),

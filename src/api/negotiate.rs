@@ -41,7 +41,7 @@ impl Encoding {
         let mut weights = [None; Self::ALL.len() + 1];
         for (name, weight) in accepted.map(weighted) {
             let known = Self::ALL.iter().map(|it| it.name()).chain(["*"]);
-            for (_, slot) in known.zip(&mut weights).filter(|(it, _)| it.eq_ignore_ascii_case(name)) {
+            for (_, slot) in known.zip(&mut weights).filter(|(it, _)| it.as_bytes().eq_ignore_ascii_case(name)) {
                 slot.get_or_insert(weight);
             }
         }
@@ -70,7 +70,7 @@ pub fn accepts_json(headers: &HeaderMap) -> bool {
     let Some(accepted) = list(headers, &header::ACCEPT) else { return true };
     // The most specific range that matches decides.
     let by_specificity = ["*/*", "application/*", "application/json"];
-    let specificity = |range: &str| by_specificity.iter().position(|it| it.eq_ignore_ascii_case(range));
+    let specificity = |range: &[u8]| by_specificity.iter().position(|it| it.as_bytes().eq_ignore_ascii_case(range));
     let matching = accepted.map(weighted).filter_map(|(range, q)| Some((specificity(range)?, q)));
     matching.max_by_key(|(specificity, _)| *specificity).is_some_and(|(_, q)| q > 0)
 }
@@ -79,34 +79,36 @@ pub fn accepts_json(headers: &HeaderMap) -> bool {
 pub fn has_already(headers: &HeaderMap, tag: &str) -> bool {
     let Some(mut known) = list(headers, &header::IF_NONE_MATCH) else { return false };
     known.any(|known| {
-        let opaque = known.strip_prefix("W/").unwrap_or(known);
-        let opaque = opaque.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
-        let suffix = opaque.and_then(|it| it.strip_prefix(tag));
-        known == "*" || suffix.is_some_and(|suffix| Encoding::ALL.iter().any(|it| it.tag_suffix() == suffix))
+        let opaque = known.strip_prefix(b"W/").unwrap_or(known);
+        let opaque = opaque.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\""));
+        let suffix = opaque.and_then(|it| it.strip_prefix(tag.as_bytes()));
+        known == b"*"
+            || suffix.is_some_and(|suffix| Encoding::ALL.iter().any(|it| it.tag_suffix().as_bytes() == suffix))
     })
 }
 
 /// The elements of a list header, over all its lines; `None` when the header is not there.
 ///
 /// None of the lists read here has commas within its elements: entity tags of ours do not, and those of others match
-/// nothing either way.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
+/// nothing either way. All that is looked for is ASCII, so that bytes do, which most requests are short enough to notice.
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<impl Iterator<Item = &'a [u8]> + use<'a>> {
     let mut lines = headers.get_all(name).into_iter().peekable();
     lines.peek()?;
-    let elements = lines.filter_map(|it| it.to_str().ok()).flat_map(|line| line.split(','));
-    Some(elements.map(str::trim_ascii).filter(|it| !it.is_empty()))
+    let elements = lines.flat_map(|line| line.as_bytes().split(|it| *it == b','));
+    Some(elements.map(<[u8]>::trim_ascii).filter(|it| !it.is_empty()))
 }
 
 /// An element and its weight in thousandths, 1000 where it has none.
-fn weighted(element: &str) -> (&str, u16) {
-    let mut parameters = element.split(';').map(str::trim_ascii);
+fn weighted(element: &[u8]) -> (&[u8], u16) {
+    let mut parameters = element.split(|it| *it == b';').map(<[u8]>::trim_ascii);
     let what = parameters.next().unwrap_or_default();
-    let weight = parameters.find_map(|it| it.strip_prefix("q=").or_else(|| it.strip_prefix("Q=")));
+    let weight = parameters.find_map(|it| it.strip_prefix(b"q=").or_else(|| it.strip_prefix(b"Q=")));
     (what, weight.map_or(1000, thousandths))
 }
 
 /// A weight such as `0.5`; what is not one counts as nothing.
-fn thousandths(weight: &str) -> u16 {
+fn thousandths(weight: &[u8]) -> u16 {
+    let weight = str::from_utf8(weight).unwrap_or_default();
     let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
     let digits = format!("{fraction:0<3}");
     match (whole, digits.parse::<u16>()) {

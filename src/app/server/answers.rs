@@ -3,7 +3,6 @@
 //! A client of HTTP/2 says how much of each answer it is ready for. One that reads all that it is sent, but is ready for
 //! nothing, is not found out by looking at the socket; so the data of an answer tell themselves when they go.
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -32,12 +31,19 @@ struct Inner {
 }
 
 struct State {
-    /// Since when nothing was taken of an answer; none while it is being made.
-    open: BTreeMap<u64, Option<Instant>>,
+    /// Never many: a client may ask for only so much at once.
+    open: Vec<Open>,
     count: u64,
     /// When a connection without requests has been so for too long.
     quiet_until: Instant,
     leaving: bool,
+}
+
+/// A request that is under way.
+struct Open {
+    id: u64,
+    /// Since when nothing was taken of its answer; none while that is being made.
+    since: Option<Instant>,
 }
 
 /// Why a connection is not kept.
@@ -52,7 +58,7 @@ pub enum Overdue {
 impl Answers {
     pub fn new(limits: &Limits) -> Self {
         let quiet_until = Instant::now() + limits.head;
-        let state = State { open: BTreeMap::new(), count: 0, quiet_until, leaving: false };
+        let state = State { open: vec![], count: 0, quiet_until, leaving: false };
         Self(Arc::new(Inner {
             stall: limits.stall,
             idle: limits.idle,
@@ -72,7 +78,7 @@ impl Answers {
         let mut state = self.state();
         let id = state.count;
         state.count += 1;
-        state.open.insert(id, None);
+        state.open.push(Open { id, since: None });
         Answer { id, of: self.clone() }
     }
 
@@ -100,9 +106,9 @@ impl Answers {
         if state.open.is_empty() {
             return if state.quiet_until <= now { Err(Overdue::Idle) } else { Ok(soonest.min(state.quiet_until)) };
         }
-        match state.open.values().flatten().min() {
-            Some(since) if *since + self.0.stall <= now => Err(Overdue::Stalled),
-            Some(since) => Ok(soonest.min(*since + self.0.stall)),
+        match state.open.iter().filter_map(|it| it.since).min() {
+            Some(since) if since + self.0.stall <= now => Err(Overdue::Stalled),
+            Some(since) => Ok(soonest.min(since + self.0.stall)),
             None => Ok(soonest),
         }
     }
@@ -121,19 +127,25 @@ pub struct Answer {
 impl Answer {
     /// The answer is there, and from now on it is up to the client.
     pub fn given(self, body: Body) -> Given {
-        self.taken();
+        // Nothing has to be taken of what is empty.
+        if !body.is_end_stream() {
+            self.taken();
+        }
         Given { body, answer: Arc::new(self) }
     }
 
     fn taken(&self) {
-        self.of.state().open.insert(self.id, Some(Instant::now()));
+        let mut state = self.of.state();
+        if let Some(open) = state.open.iter_mut().find(|it| it.id == self.id) {
+            open.since = Some(Instant::now());
+        }
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
         let mut state = self.of.state();
-        state.open.remove(&self.id);
+        state.open.retain(|it| it.id != self.id);
         let Inner { idle, hurried, known, .. } = &*self.of.0;
         // Places are for those who may have an answer: a refusal now and then must not keep one.
         let patience = match (state.leaving, known.get()) {

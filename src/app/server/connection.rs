@@ -133,7 +133,7 @@ impl Service {
     /// The router, told where requests come from, and watched.
     fn answering(
         &self,
-        peer: IpAddr,
+        address: IpAddr,
         answers: Answers,
     ) -> impl HyperService<
         Request<Incoming>,
@@ -143,9 +143,9 @@ impl Service {
     > + use<> {
         let router = TowerToHyperService::new(self.router.clone());
         let leaving = self.leaving.clone();
+        let peer = Peer { address, known: answers.known() };
         service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            request.extensions_mut().insert(answers.known());
+            request.extensions_mut().insert(peer.clone());
             let last = leaving.clone();
             let is_told_by_answers = request.version() < Version::HTTP_2;
             let (answer, response) = (answers.begin(), router.call(request));
