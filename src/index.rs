@@ -24,6 +24,9 @@ use crate::tally::Durations;
 const WAITING: usize = 1024;
 /// A change of more than this share of all objects is linked from scratch: that is quicker then.
 const REBUILD_SHARE: usize = 4;
+/// After a snapshot the next one is not begun for as long as it took, and no longer than this: what comes meanwhile is
+/// linked together, and where changes never end there is half of the time for those who read.
+const MAX_REST: Duration = Duration::from_millis(100);
 /// How old an answer may be when nobody says otherwise.
 pub const MAX_STALENESS: Duration = Duration::from_hours(1);
 
@@ -212,7 +215,11 @@ impl Indexer {
         while let Some(batch) = self.waiting.recv().await {
             let mut batches = vec![batch];
             batches.extend(std::iter::from_fn(|| self.waiting.try_recv().ok()));
+            let (revision, began) = (self.index.snapshot().revision(), Instant::now());
             self = self.publish(batches).await;
+            if self.index.snapshot().revision() > revision {
+                tokio::time::sleep(began.elapsed().min(MAX_REST)).await;
+            }
         }
     }
 
@@ -251,8 +258,10 @@ impl Indexer {
 mod tests {
     use super::status::{KindStatus, Reads, State};
     use super::*;
-    use crate::mesh::GroupKind;
+    use crate::mesh::object::Pairs;
     use crate::mesh::place::Place;
+    use crate::mesh::resource::{Flaws, Role};
+    use crate::mesh::{GroupKind, ObjectRef, Resource, Uid};
 
     #[tokio::test]
     async fn where_kinds_are_served_is_told_with_what_is_whole() {
@@ -271,5 +280,40 @@ mod tests {
         let plurals: Vec<_> = reader.latest().places().values().map(|it| it.plural.to_string()).collect();
         assert_eq!(plurals, ["geese"]);
         assert!(reader.status().places().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_soon_after_a_snapshot_is_linked_together() {
+        let (feed, indexer, reader) = channel();
+        tokio::spawn(indexer.run());
+        let send = async |names: std::ops::Range<usize>| {
+            let updates = names.map(|it| Update::Upsert(broker(&it.to_string()))).collect();
+            feed.send(Batch { updates, complete: true, status: None }).await.unwrap();
+        };
+        let published = || (reader.latest().revision(), reader.latest().entries().count());
+        let many = 5000;
+        send(0..many).await;
+        // The clock stands still while something is linked.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(published(), (1, many));
+        for n in [many, many + 1] {
+            send(n..n + 1).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!(published(), (1, many), "it took some time, and so much is left to others");
+        }
+        tokio::time::sleep(MAX_REST).await;
+        assert_eq!(published(), (2, many + 2));
+    }
+
+    fn broker(name: &str) -> Arc<Resource> {
+        Arc::new(Resource {
+            key: Arc::new(ObjectRef::new(GroupKind::new("eventing.knative.dev", "Broker"), "shop", name)),
+            uid: Uid::from("1"),
+            labels: Pairs::default(),
+            annotations: Pairs::default(),
+            backstage_id: None,
+            role: Role::Broker,
+            flaws: Flaws::default(),
+        })
     }
 }
