@@ -17,7 +17,7 @@ use eventmesh_catalog::cesql::Verdict;
 use eventmesh_catalog::index::Index;
 use eventmesh_catalog::mesh::snapshot::{Entries, Entry};
 use eventmesh_catalog::mesh::template;
-use eventmesh_catalog::mesh::view::Part;
+use eventmesh_catalog::mesh::view::{List, Part};
 use eventmesh_catalog::mesh::{Grant, Inventory, Key, MeshGraph, Resource, Selection, Snapshot, Update};
 use eventmesh_catalog::origins::kubernetes::kinds::known_definitions;
 use proptest::collection::vec;
@@ -64,12 +64,20 @@ fn same_entries<'a>(
     Err(difference)
 }
 
-/// The same objects, links, shards and bytes.
+/// The same objects, links, shards, what is known of all objects, and bytes.
 fn same_snapshots(expected: &Snapshot, found: &Snapshot) -> Result<(), String> {
     same_entries(expected.entries(), found.entries())?;
     let ends = |it: &Snapshot| it.shards().iter().map(|it| it.entries().len()).collect::<Vec<_>>();
     if ends(expected) != ends(found) {
         return Err(format!("shards of {:?}, expected {:?}", ends(found), ends(expected)));
+    }
+    let of_all = |it: &Snapshot| (it.extent().clone(), it.subscribers().cloned().collect::<Vec<_>>());
+    if of_all(expected) != of_all(found) {
+        return Err(format!("there are {:#?}, expected {:#?}", of_all(found), of_all(expected)));
+    }
+    let follow = |it: &Snapshot| it.shards().iter().map(|it| it.follows_ways()).collect::<Vec<_>>();
+    if follow(expected) != follow(found) {
+        return Err(format!("ways are followed in {:?}, expected {:?}", follow(found), follow(expected)));
     }
     let [expected, found] = [expected, found].map(|it| support::answer(it, &Grant::everything()));
     same_answers(&expected, &found)
@@ -347,14 +355,16 @@ fn a_part_shows_what_its_id_stands_for() {
             index.apply(made(&mut state, batch), true);
             for ((grant, selection), shown) in &mut shown {
                 for part in index.snapshot().view(grant, selection).parts() {
-                    let Some(id) = part.id() else { continue };
-                    let lists = lists(part);
-                    let Some(before) = shown.insert(id, lists.clone()) else { continue };
-                    kept.set(kept.get() + 1);
-                    if before != lists {
-                        return Err(format!(
-                            "after {batch:?}\nbefore {before}\nnow {lists}\nfor {grant:#?} of {selection:?}"
-                        ));
+                    for list in List::ALL {
+                        let Some(id) = part.id(list) else { continue };
+                        let now = items(part, list);
+                        let Some(before) = shown.insert((list as u8, id), now.clone()) else { continue };
+                        kept.set(kept.get() + 1);
+                        if before != now {
+                            return Err(format!(
+                                "after {batch:?}\nbefore {before}\nnow {now}\nfor {grant:#?} of {selection:?}"
+                            ));
+                        }
                     }
                 }
             }
@@ -365,14 +375,14 @@ fn a_part_shows_what_its_id_stands_for() {
     assert!(kept.get() > 100, "parts are shown again");
 }
 
-fn lists(part: Part<'_>) -> String {
-    let lists = (
-        part.event_types().map(dto::EventType::from).collect::<Vec<_>>(),
-        part.brokers().map(dto::Broker::from).collect::<Vec<_>>(),
-        part.subscribables().map(dto::Subscribable::from).collect::<Vec<_>>(),
-        part.sources().map(dto::Source::from).collect::<Vec<_>>(),
-    );
-    serde_json::to_string(&lists).expect("lists are JSON")
+fn items(part: Part<'_>, list: List) -> String {
+    let items = match list {
+        List::EventTypes => json!(part.event_types().map(dto::EventType::from).collect::<Vec<_>>()),
+        List::Brokers => json!(part.brokers().map(dto::Broker::from).collect::<Vec<_>>()),
+        List::Subscribables => json!(part.subscribables().map(dto::Subscribable::from).collect::<Vec<_>>()),
+        List::Sources => json!(part.sources().map(dto::Source::from).collect::<Vec<_>>()),
+    };
+    items.to_string()
 }
 
 // Filters.

@@ -1,6 +1,7 @@
 //! The wire types of the contract, and how a view becomes them. Field by field, in the order of `semantics.md` 3.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -144,13 +145,13 @@ impl From<View<'_>> for EventMesh {
 
 impl From<&Resource> for Meta {
     fn from(resource: &Resource) -> Self {
-        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         Self {
-            namespace: resource.key.namespace.to_string(),
-            name: resource.key.name.to_string(),
+            namespace: owned(&resource.key.namespace),
+            name: owned(&resource.key.name),
             uid: resource.uid.to_string(),
-            labels: resource.labels.iter().map(owned).collect(),
-            annotations: resource.annotations.iter().map(owned).collect(),
+            labels: resource.labels.iter().map(pair).collect(),
+            annotations: resource.annotations.iter().map(pair).collect(),
         }
     }
 }
@@ -160,7 +161,7 @@ impl From<EventTypeView<'_>> for EventType {
         let EventTypeView { resource, event_type, .. } = &view;
         Self {
             meta: (*resource).into(),
-            of_type: event_type.declared.to_string(),
+            of_type: owned(&event_type.declared),
             description: event_type.description.as_deref().map(Into::into),
             schema_data: event_type.schema_data.as_deref().map(Into::into),
             schema_url: event_type.schema_url.as_deref().map(Into::into),
@@ -180,8 +181,8 @@ impl From<ConduitView<'_>> for Subscribable {
     fn from(view: ConduitView<'_>) -> Self {
         Self {
             meta: view.resource.into(),
-            group: view.resource.key.of.group.to_string(),
-            kind: view.resource.key.of.kind.to_string(),
+            group: owned(&view.resource.key.of.group),
+            kind: owned(&view.resource.key.of.kind),
             provided_event_types: names(&view.provides),
         }
     }
@@ -191,9 +192,9 @@ impl From<SourceView<'_>> for Source {
     fn from(view: SourceView<'_>) -> Self {
         Self {
             meta: view.resource.into(),
-            group: view.resource.key.of.group.to_string(),
-            kind: view.resource.key.of.kind.to_string(),
-            provided_event_type_types: view.emits.iter().map(ToString::to_string).collect(),
+            group: owned(&view.resource.key.of.group),
+            kind: owned(&view.resource.key.of.kind),
+            provided_event_type_types: view.emits.iter().map(owned).collect(),
             provided_event_types: names(&view.provides),
             sink: view.sink.map(Into::into),
         }
@@ -203,14 +204,19 @@ impl From<SourceView<'_>> for Source {
 impl From<&ObjectRef> for Reference {
     fn from(object: &ObjectRef) -> Self {
         Self {
-            group: object.of.group.to_string(),
-            kind: object.of.kind.to_string(),
-            namespace: object.namespace.to_string(),
-            name: object.name.to_string(),
+            group: owned(&object.of.group),
+            kind: owned(&object.of.kind),
+            namespace: owned(&object.namespace),
+            name: owned(&object.name),
         }
     }
 }
 
 fn names(objects: &[&ObjectRef]) -> Vec<String> {
-    objects.iter().map(|it| format!("{}/{}", it.namespace, it.name)).collect()
+    objects.iter().map(|it| [&*it.namespace, "/", &*it.name].concat()).collect()
+}
+
+/// Without the detour by way of formatting, of which large answers consist otherwise.
+fn owned(text: &Arc<str>) -> String {
+    (**text).to_owned()
 }

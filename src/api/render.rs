@@ -22,7 +22,7 @@ use tracing::{Instrument as _, info_span};
 
 use self::forms::{Forms, FormsOf};
 use self::kept::Kept;
-use self::text::Text;
+use self::text::{Text, Unwritten};
 use super::error::ApiError;
 use super::negotiate::Encoding;
 use crate::mesh::{Grant, Selection, Snapshot};
@@ -40,6 +40,8 @@ const MAX_IDLE: Duration = Duration::from_mins(10);
 /// How many texts or forms are made at once. Those who ask for more wait, so that making them does not keep changes from
 /// being linked.
 static MAKERS: Semaphore = Semaphore::const_new(4);
+/// How many bytes of a text may be written anew on a thread that answers.
+const AT_ONCE: usize = 32 << 10;
 /// How many texts of selections are made at once for those who may see the same. There are as many selections as one can
 /// think of, and those of one must not keep the makers from all others.
 const SELECTIONS: usize = 2;
@@ -302,7 +304,10 @@ impl Bodies {
             }
             newest => newest.map(|(_, made)| made),
         };
-        let made = self.render(snapshot.clone(), key.clone(), earlier).await?;
+        let made = match earlier.as_ref().and_then(|it| self.rendered_at_once(snapshot, &key, it)) {
+            Some(made) => made,
+            None => self.render(snapshot.clone(), key.clone(), earlier).await?,
+        };
         *locked(&views.newest) = Some((revision, made.clone()));
         let Made { text, body } = made;
         let selection = key.1.clone();
@@ -311,6 +316,18 @@ impl Bodies {
         drop(making);
         self.views.put(key, views, size);
         Ok(body)
+    }
+
+    /// What takes no longer than waiting for somebody else to do it.
+    fn rendered_at_once(
+        &self,
+        snapshot: &Snapshot,
+        (grant, selection): &(Hashed, Selection),
+        earlier: &Made,
+    ) -> Option<Made> {
+        let text = Text::of(snapshot.view(&grant.grant, selection), Some(&earlier.text), AT_ONCE).ok()?;
+        let body = self.body(&text);
+        Some(Made { text, body })
     }
 
     async fn render(
@@ -324,12 +341,13 @@ impl Bodies {
         let bodies = self.clone();
         let making = off_path(move || {
             let _turn = turn;
-            let text = Text::of(snapshot.view(&grant.grant, &selection), earlier.as_ref().map(|it| &it.text))?;
+            let view = snapshot.view(&grant.grant, &selection);
+            let text = Text::of(view, earlier.as_ref().map(|it| &it.text), usize::MAX)?;
             let body = bodies.body(&text);
             Ok(Made { text, body })
         });
         let made = making.instrument(info_span!("render")).await?;
-        made.map_err(|error: serde_json::Error| ApiError::Internal(error.to_string()))
+        made.map_err(|error: Unwritten| ApiError::Internal(error.to_string()))
     }
 
     /// The body with the content of a text that there already is, or else a new one.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::ops::Bound::Included;
 use std::str::FromStr;
 
 use super::object::{ObjectRef, Pairs};
@@ -32,6 +34,44 @@ impl Selection {
 
     pub fn selects(&self, key: &ObjectRef, labels: &Pairs) -> bool {
         (self.namespaces.is_empty() || self.namespaces.contains(&*key.namespace)) && self.labels.matches(labels)
+    }
+
+    /// Whether objects from one to another that have no other labels than these can be among what is selected.
+    pub fn may_select(&self, from: &ObjectRef, to: &ObjectRef, labels: &LabelSet) -> bool {
+        let namespaces = || (Included(&*from.namespace), Included(&*to.namespace));
+        let within = || self.namespaces.range::<str, _>(namespaces()).next().is_some();
+        self.labels.may_match(labels) && (self.namespaces.is_empty() || within())
+    }
+}
+
+/// The labels of many objects, about: of some that none has it is not known that none has them. In a fixed room (it is a
+/// Bloom filter), so that it takes no time to see that nothing of a shard is selected, which is so of most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LabelSet([u64; 4]);
+
+impl LabelSet {
+    pub fn of<'a>(objects: impl Iterator<Item = &'a Pairs>) -> Self {
+        let mut set = Self::default();
+        for (name, value) in objects.flat_map(Pairs::iter) {
+            for (word, bit) in [Self::place(name), Self::place((name, value))] {
+                if let Some(word) = set.0.get_mut(word) {
+                    *word |= bit;
+                }
+            }
+        }
+        set
+    }
+
+    fn may_have(&self, label: impl Hash) -> bool {
+        let (word, bit) = Self::place(label);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn place(label: impl Hash) -> (usize, u64) {
+        let mut hasher = DefaultHasher::new();
+        label.hash(&mut hasher);
+        let [word, bit, ..] = hasher.finish().to_le_bytes();
+        (usize::from(word % 4), 1 << (bit % 64))
     }
 }
 
@@ -65,6 +105,14 @@ impl LabelSelector {
                 // A label that is not there is not one of the values either, as in Kubernetes.
                 Operator::NotIn(values) => !value.is_some_and(|value| values.contains(&**value)),
             }
+        })
+    }
+
+    fn may_match(&self, labels: &LabelSet) -> bool {
+        self.0.iter().all(|Requirement { key, is }| match is {
+            Operator::Exists => labels.may_have(key.as_str()),
+            Operator::In(values) => values.iter().any(|value| labels.may_have((key.as_str(), value.as_str()))),
+            Operator::Absent | Operator::NotIn(_) => true,
         })
     }
 }
@@ -235,11 +283,42 @@ fn is_plain(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mesh::GroupKind;
 
     fn matches(selector: &str, labels: &[(&str, &str)]) -> bool {
         let selector: LabelSelector = selector.parse().unwrap();
         assert_eq!(selector.to_string().parse(), Ok(selector.clone()), "parse after display of {selector}");
-        selector.matches(&labels.iter().copied().collect())
+        let labels: Pairs = labels.iter().copied().collect();
+        let matches = selector.matches(&labels);
+        assert!(!matches || selector.may_match(&LabelSet::of([&labels].into_iter())), "{selector}");
+        matches
+    }
+
+    #[test]
+    fn what_cannot_be_selected_is_known_from_the_labels_of_many() {
+        let objects: [Pairs; 2] =
+            [[("team", "orders")].into_iter().collect(), [("tier", "gold")].into_iter().collect()];
+        let labels = LabelSet::of(objects.iter());
+        let selection = |labels: &str, namespaces: &[&str]| Selection {
+            labels: labels.parse().unwrap(),
+            namespaces: namespaces.iter().map(ToString::to_string).collect(),
+        };
+        for (selector, namespaces, expected) in [
+            ("", &[] as &[&str], true),
+            ("team=orders,tier", &[], true),
+            ("!team,tier!=gold,absent!=a", &[], true),
+            ("team=invoices", &[], false),
+            ("tier=orders", &[], false),
+            ("team,absent", &[], false),
+            ("tier in (gold,silver)", &["c"], true),
+            ("", &["a", "b"], true),
+            ("", &["d"], true),
+            ("", &["a", "e"], false),
+        ] {
+            let [from, to] = ["b", "d"].map(|it| ObjectRef::new(GroupKind::new("", "Service"), it, "a"));
+            let may = selection(selector, namespaces).may_select(&from, &to, &labels);
+            assert_eq!(may, expected, "{selector} in {namespaces:?}");
+        }
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use super::object::{Key, ObjectRef};
+use super::object::{Key, ObjectRef, Pairs};
 use super::place::{Extent, Places};
 use super::resource::{Forward, Resource};
+use super::selector::{LabelSet, Selection};
 use crate::cesql::Verdict;
 
 /// The mesh as it was at one moment.
@@ -24,19 +25,30 @@ pub struct Snapshot {
 /// came: equal inventories give equal shards.
 #[derive(Debug)]
 pub struct Shard {
-    id: ShardId,
+    ids: ShardIds,
     /// Sorted by key, never empty.
     entries: Box<[Entry]>,
-    extent: Extent,
+    extent: Arc<Extent>,
     /// Triggers and subscriptions, each with the subscriber that it names.
-    subscribers: Box<[(Key, Key)]>,
+    subscribers: Arc<[(Key, Key)]>,
+    follows_ways: bool,
+    /// Of the objects that lists can have.
+    labels: LabelSet,
 }
 
-/// Names a shard's content for as long as the process lives.
+/// Names some content of a shard for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ShardId {
     revision: u64,
     ordinal: usize,
+}
+
+/// What the objects of a shard are, role by role: mostly there are only event types that change, or what nobody is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct ShardIds {
+    pub event_types: ShardId,
+    pub conduits: ShardId,
+    pub sources: ShardId,
 }
 
 /// An object and its relations.
@@ -142,7 +154,7 @@ impl Snapshot {
     pub fn extent(&self) -> &Extent {
         self.extent.get_or_init(|| {
             let mut extent = Extent::new();
-            for (of, namespaces) in self.shards.iter().flat_map(|shard| &shard.extent) {
+            for (of, namespaces) in self.shards.iter().flat_map(|shard| &*shard.extent) {
                 let known = extent.entry(of.clone()).or_default();
                 for namespace in namespaces {
                     if !known.contains(namespace) {
@@ -156,13 +168,13 @@ impl Snapshot {
 
     /// Triggers and subscriptions, each with the subscriber that it names, whether or not there is one.
     pub fn subscribers(&self) -> impl Iterator<Item = &(Key, Key)> {
-        self.shards.iter().flat_map(|shard| &shard.subscribers)
+        self.shards.iter().flat_map(|shard| &*shard.subscribers)
     }
 
     pub fn get(&self, key: &ObjectRef) -> Option<&Entry> {
         let shard = self.shards.get(self.shard_of(key))?;
-        let at = shard.entries.binary_search_by(|entry| (*entry.resource.key).cmp(key)).ok()?;
-        shard.entries.get(at)
+        let at = shard.entries().binary_search_by(|entry| (*entry.resource.key).cmp(key)).ok()?;
+        shard.entries().get(at)
     }
 
     /// The snapshot after some entries changed (`None`: gone). All other shards are shared with this one.
@@ -189,11 +201,18 @@ impl Snapshot {
                 next.shards.extend(old.cloned());
                 continue;
             };
-            let merged = merge(old.map_or(&[], |shard| &shard.entries), changes);
+            // Most changes are of what objects say, and of them none moves the ends of a shard.
+            if let Some((shard, states)) = old.and_then(|shard| Some((shard, shard.placed(&changes)?))) {
+                next.cut(std::mem::take(&mut loose));
+                let replaced = shard.replaced(states, next.free_id());
+                next.shards.push(Arc::new(replaced));
+                continue;
+            }
+            let merged = merge(old.map_or(&[], |shard| shard.entries()), changes);
             // A shard that lost its first entry goes on where the one before it ends.
             let continues = merged.first().is_some_and(|entry| !begins_shard(&entry.resource.key));
             if continues && loose.is_empty() {
-                loose.extend(next.shards.pop().iter().flat_map(|shard| shard.entries.iter().cloned()));
+                loose.extend(next.shards.pop().iter().flat_map(|shard| shard.entries().iter().cloned()));
             }
             loose.extend(merged);
         }
@@ -215,28 +234,18 @@ impl Snapshot {
 
     fn push(&mut self, entries: Vec<Entry>) {
         if !entries.is_empty() {
-            let id = ShardId { revision: self.revision, ordinal: self.shards.len() };
-            let mut extent = Extent::new();
-            for Entry { resource, .. } in &entries {
-                let of = &resource.key.of;
-                if !extent.contains_key(of) {
-                    extent.insert(of.clone(), BTreeSet::new());
-                }
-                if let Some(namespaces) = extent.get_mut(of)
-                    && !namespaces.contains(&resource.key.namespace)
-                {
-                    namespaces.insert(resource.key.namespace.clone());
-                }
-            }
-            let named = |it: &Entry| Some((it.resource.key.clone(), it.resource.subscription()?.subscriber()?.clone()));
-            let subscribers = entries.iter().filter_map(named).collect();
-            self.shards.push(Arc::new(Shard { id, entries: entries.into(), extent, subscribers }));
+            self.shards.push(Arc::new(Shard::new(self.free_id(), entries.into())));
         }
+    }
+
+    /// Of the next shard.
+    fn free_id(&self) -> ShardId {
+        ShardId { revision: self.revision, ordinal: self.shards.len() }
     }
 
     /// The place of the shard that holds a key or would hold it.
     fn shard_of(&self, key: &ObjectRef) -> usize {
-        let begins_before = |shard: &Arc<Shard>| shard.entries.first().is_some_and(|e| *e.resource.key <= *key);
+        let begins_before = |shard: &Arc<Shard>| shard.entries().first().is_some_and(|e| *e.resource.key <= *key);
         self.shards.partition_point(begins_before).saturating_sub(1)
     }
 }
@@ -245,13 +254,106 @@ impl Snapshot {
 pub type Entries = BTreeMap<Key, Option<Entry>>;
 
 impl Shard {
-    pub fn id(&self) -> ShardId {
-        self.id
+    fn new(id: ShardId, entries: Box<[Entry]>) -> Self {
+        Self {
+            ids: ShardIds { event_types: id, conduits: id, sources: id },
+            extent: Arc::new(extent(&entries)),
+            subscribers: subscribers(&entries),
+            follows_ways: follows_ways(&entries),
+            labels: labels(&entries),
+            entries,
+        }
+    }
+
+    pub fn ids(&self) -> &ShardIds {
+        &self.ids
     }
 
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
+
+    /// Whether what is seen of its sources depends on what is seen of others: on the way from a source to an event type.
+    pub fn follows_ways(&self) -> bool {
+        self.follows_ways
+    }
+
+    /// Whether some of it may be selected.
+    pub fn may_have(&self, selection: &Selection) -> bool {
+        let [Some(first), Some(last)] = [self.entries.first(), self.entries.last()] else { return false };
+        selection.may_select(&first.resource.key, &last.resource.key, &self.labels)
+    }
+
+    /// New states and their places, if all of them are of objects that are here and stay.
+    fn placed<'a>(&self, changes: &'a [(Key, Option<Entry>)]) -> Option<Vec<(usize, &'a Entry)>> {
+        let place = |key: &Key| self.entries.binary_search_by(|entry| entry.resource.key.cmp(key)).ok();
+        changes.iter().map(|(key, entry)| Some((place(key)?, entry.as_ref()?))).collect()
+    }
+
+    /// The shard with the same objects, some in new states. What does not change is shared.
+    fn replaced(&self, states: Vec<(usize, &Entry)>, id: ShardId) -> Self {
+        let (mut ids, mut entries) = (self.ids, self.entries.clone());
+        let (mut same_subscribers, mut same_labels) = (true, true);
+        for (place, new) in states {
+            let Some(old) = entries.get_mut(place) else { continue };
+            let either = |is: fn(&Entry) -> bool| is(old) || is(new);
+            let renewed = |of: &mut ShardId, is| *of = if either(is) { id } else { *of };
+            renewed(&mut ids.event_types, |it| it.links.event_type.is_some());
+            renewed(&mut ids.conduits, |it| it.links.conduit.is_some());
+            renewed(&mut ids.sources, |it| it.links.source.is_some());
+            same_subscribers &= !either(|it| subscriber(it).is_some()) || Arc::ptr_eq(&old.resource, &new.resource);
+            same_labels &= shown_labels(old) == shown_labels(new);
+            old.clone_from(new);
+        }
+        Self {
+            ids,
+            extent: self.extent.clone(),
+            subscribers: if same_subscribers { self.subscribers.clone() } else { subscribers(&entries) },
+            follows_ways: follows_ways(&entries),
+            labels: if same_labels { self.labels } else { labels(&entries) },
+            entries,
+        }
+    }
+}
+
+fn extent(entries: &[Entry]) -> Extent {
+    let mut extent = Extent::new();
+    for Entry { resource, .. } in entries {
+        let of = &resource.key.of;
+        if !extent.contains_key(of) {
+            extent.insert(of.clone(), BTreeSet::new());
+        }
+        if let Some(namespaces) = extent.get_mut(of)
+            && !namespaces.contains(&resource.key.namespace)
+        {
+            namespaces.insert(resource.key.namespace.clone());
+        }
+    }
+    extent
+}
+
+fn subscribers(entries: &[Entry]) -> Arc<[(Key, Key)]> {
+    entries.iter().filter_map(|it| Some((it.resource.key.clone(), subscriber(it)?.clone()))).collect()
+}
+
+fn subscriber(entry: &Entry) -> Option<&Key> {
+    entry.resource.subscription()?.subscriber()
+}
+
+fn labels(entries: &[Entry]) -> LabelSet {
+    LabelSet::of(entries.iter().filter_map(shown_labels))
+}
+
+/// Of an object that lists can have.
+fn shown_labels(entry: &Entry) -> Option<&Pairs> {
+    let Links { event_type, conduit, source } = &entry.links;
+    let is_shown = event_type.is_some() || conduit.is_some() || source.is_some();
+    is_shown.then_some(&entry.resource.labels)
+}
+
+fn follows_ways(entries: &[Entry]) -> bool {
+    let sources = entries.iter().filter_map(|entry| entry.links.source.as_deref());
+    sources.flat_map(|it| &it.supplies).any(|it| it.if_reachable)
 }
 
 /// How many entries a shard has on the average.

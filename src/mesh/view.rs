@@ -14,7 +14,7 @@ use super::reach::reaches;
 use super::resource::{EventType, Resource};
 use super::selector::Selection;
 use super::snapshot::{
-    ConduitLinks, Consumer, Entry, Shard, ShardId, Snapshot, SourceLinks, Supplied, Twins, TypeLinks,
+    ConduitLinks, Consumer, Entry, Links, Shard, ShardId, Snapshot, SourceLinks, Supplied, Twins, TypeLinks,
 };
 use crate::cesql::Verdict;
 
@@ -31,6 +31,19 @@ pub struct View<'a> {
 pub struct Part<'a> {
     view: View<'a>,
     shard: &'a Shard,
+}
+
+/// The lists that a view has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    EventTypes,
+    Brokers,
+    Subscribables,
+    Sources,
+}
+
+impl List {
+    pub const ALL: [Self; 4] = [Self::EventTypes, Self::Brokers, Self::Subscribables, Self::Sources];
 }
 
 /// A visible event type.
@@ -144,34 +157,50 @@ impl<'a> View<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Names what is shown to one grant and selection, when that depends on nothing but the shard: then it can be kept.
-    pub fn id(&self) -> Option<ShardId> {
-        let follows_ways = |source: &SourceLinks| source.supplies.iter().any(|it| it.if_reachable);
-        let sources = || self.shard.entries().iter().filter_map(|entry| entry.links.source.as_deref());
-        let depends_on_others = !self.view.grant.is_everything() && sources().any(follows_ways);
-        (!depends_on_others).then(|| self.shard.id())
+    /// Names what a list shows to one grant and selection, when that depends on nothing but the shard: then it can be kept.
+    pub fn id(&self, list: List) -> Option<ShardId> {
+        let ids = self.shard.ids();
+        match list {
+            List::EventTypes => Some(ids.event_types),
+            List::Brokers | List::Subscribables => Some(ids.conduits),
+            List::Sources => {
+                let depends_on_others = !self.view.grant.is_everything() && self.shard.follows_ways();
+                (!depends_on_others).then_some(ids.sources)
+            }
+        }
+    }
+
+    /// Whether some of its lists may have items. Quicker to see than which.
+    pub fn may_have_some(&self) -> bool {
+        self.shard.may_have(self.view.selection)
     }
 
     pub fn event_types(self) -> impl Iterator<Item = EventTypeView<'a>> {
-        self.selected().filter_map(move |entry| self.event_type(entry))
+        self.selected(|it| it.event_type.is_some()).filter_map(move |entry| self.event_type(entry))
     }
 
     pub fn brokers(self) -> impl Iterator<Item = ConduitView<'a>> {
-        self.selected().filter(|it| it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
+        self.conduits().filter(|it| it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
     }
 
     pub fn subscribables(self) -> impl Iterator<Item = ConduitView<'a>> {
-        self.selected().filter(|it| !it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
+        self.conduits().filter(|it| !it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
     }
 
     pub fn sources(self) -> impl Iterator<Item = SourceView<'a>> {
-        self.selected().filter_map(move |entry| self.source(entry))
+        self.selected(|it| it.source.is_some()).filter_map(move |entry| self.source(entry))
     }
 
-    fn selected(self) -> impl Iterator<Item = &'a Entry> {
+    fn conduits(self) -> impl Iterator<Item = &'a Entry> {
+        self.selected(|it| it.conduit.is_some())
+    }
+
+    /// The selected ones among those with some links. Most objects have none that are shown, and are not looked at.
+    fn selected(self, have: impl Fn(&Links) -> bool) -> impl Iterator<Item = &'a Entry> {
         let view = self.view;
-        self.shard.entries().iter().filter(move |Entry { resource, .. }| {
-            view.sees(&resource.key) && view.selection.selects(&resource.key, &resource.labels)
+        let entries = if self.may_have_some() { self.shard.entries() } else { &[] };
+        entries.iter().filter(move |Entry { resource, links }| {
+            have(links) && view.sees(&resource.key) && view.selection.selects(&resource.key, &resource.labels)
         })
     }
 

@@ -5,49 +5,55 @@
 //!   begin depends on objects that the caller may not see;
 //! - a piece that is used again says what rendering its part would say.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use serde::Serialize;
 
 use crate::api::dto;
 use crate::mesh::View;
 use crate::mesh::snapshot::ShardId;
-use crate::mesh::view::Part;
-
-/// The four lists of an answer, in their order in it.
-const LISTS: [&str; 4] = ["eventTypes", "brokers", "subscribables", "sources"];
+use crate::mesh::view::{List, Part};
 
 /// The text of a whole answer. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Text {
-    pieces: Arc<[Piece]>,
+    /// Of each of [`List::ALL`].
+    lists: Arc<[Vec<Piece>; List::ALL.len()]>,
     len: usize,
     packed: usize,
     tag: Arc<str>,
 }
 
-/// What one part of a view contributes.
+/// What one part of a view contributes to a list.
 #[derive(Debug)]
 struct Piece {
     /// Names the part, where what is shown of it depends on nothing else.
     id: Option<ShardId>,
-    /// None where there are no items: most selections have nothing of most parts.
-    fragment: Option<Arc<Fragment>>,
+    /// None where there are none: most selections have nothing of most parts.
+    items: Option<Arc<Items>>,
 }
 
-/// The items of one part in each of the [`LISTS`].
-#[derive(Debug)]
-struct Fragment([Items; 4]);
-
 /// Some items of one list: their texts, joined by commas and packed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Items {
     digests: Box<[Digest]>,
     len: usize,
     packed: Box<[u8]>,
 }
+
+/// Why there is no text.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwritten {
+    #[error("writing it takes more than it may")]
+    TooMuch,
+    #[error("{0}")]
+    Failed(#[from] serde_json::Error),
+}
+
+/// How many bytes could be written while a list of a part is looked through, about.
+const LOOK: usize = 256;
 
 /// Names the text of one item.
 type Digest = [u8; 16];
@@ -55,30 +61,42 @@ type Digest = [u8; 16];
 impl Text {
     /// The text of a view. What an earlier text of the same grant and selection has already is taken from there.
     ///
+    /// `effort` is how many bytes may be written anew, about: what is looked through in vain counts as well.
+    ///
     /// # Errors
-    /// When an item cannot be written.
-    pub fn of(view: View<'_>, earlier: Option<&Self>) -> serde_json::Result<Self> {
-        let known = earlier.into_iter().flat_map(|it| &*it.pieces).filter_map(|it| Some((it.id?, &it.fragment)));
-        let known: HashMap<_, _> = known.collect();
-        let (mut scratch, mut pieces) = (Vec::new(), Vec::new());
-        for part in view.parts() {
-            let id = part.id();
-            let fragment = match id.and_then(|it| known.get(&it)) {
-                Some(&fragment) => fragment.clone(),
-                None => Fragment::of(part, &mut scratch)?.map(Arc::new),
-            };
-            // That a part has nothing is worth knowing where it need not be looked through again.
-            if id.is_some() || fragment.is_some() {
-                pieces.push(Piece { id, fragment });
+    /// When that does not do, or an item cannot be written.
+    pub fn of(view: View<'_>, earlier: Option<&Self>, mut effort: usize) -> Result<Self, Unwritten> {
+        let mut scratch = Vec::new();
+        let mut lists = List::ALL.map(|_| vec![]);
+        for (n, (list, pieces)) in List::ALL.into_iter().zip(&mut lists).enumerate() {
+            let earlier = earlier.and_then(|it| it.lists.get(n)).map(Vec::as_slice).unwrap_or_default();
+            let mut known = HashMap::with_capacity(earlier.len());
+            known.extend(earlier.iter().filter_map(|it| Some((it.id?, &it.items))));
+            for part in view.parts() {
+                let id = part.id(list);
+                let items = match id.and_then(|it| known.get(&it)) {
+                    Some(&items) => items.clone(),
+                    None if !part.may_have_some() => None,
+                    None => {
+                        let items = Items::of_list(list, part, &mut scratch)?.map(Arc::new);
+                        let taken = LOOK + items.as_ref().map_or(0, |it| it.len);
+                        effort = effort.checked_sub(taken).ok_or(Unwritten::TooMuch)?;
+                        items
+                    }
+                };
+                // That a part has nothing is worth knowing where it need not be looked through again.
+                if id.is_some() || items.is_some() {
+                    pieces.push(Piece { id, items });
+                }
             }
         }
-        Ok(Self::joined(pieces))
+        Ok(Self::joined(lists))
     }
 
-    fn joined(pieces: Vec<Piece>) -> Self {
+    fn joined(lists: [Vec<Piece>; List::ALL.len()]) -> Self {
         let (mut hasher, mut len, mut packed) = (blake3::Hasher::new(), "{}".len(), 0);
-        for (n, name) in LISTS.iter().enumerate() {
-            let items = || pieces.iter().filter_map(|it| it.list(n));
+        for (n, (list, pieces)) in List::ALL.into_iter().zip(&lists).enumerate() {
+            let items = || items_of(pieces);
             // The number of items tells where one list ends and the next begins.
             hasher.update(&items().map(|it| it.digests.len() as u64).sum::<u64>().to_le_bytes());
             for items in items() {
@@ -86,10 +104,10 @@ impl Text {
                 packed += items.packed.len();
             }
             let texts = items().map(|it| it.len + 1).sum::<usize>().saturating_sub(1);
-            len += name.len() + "\"\":[]".len() + texts + usize::from(n > 0);
+            len += name(list).len() + "\"\":[]".len() + texts + usize::from(n > 0);
         }
         let tag = hasher.finalize().to_hex().as_str().get(..32).unwrap_or_default().into();
-        Self { pieces: pieces.into(), len, packed, tag }
+        Self { lists: lists.into(), len, packed, tag }
     }
 
     /// Names the content: equal content has equal tags, wherever and whenever it is rendered.
@@ -104,9 +122,8 @@ impl Text {
 
     /// How many bytes of memory it takes, about.
     pub fn size(&self) -> usize {
-        // Beside its packed items a fragment has a place for each list.
-        let fragments = self.pieces.iter().filter(|it| it.fragment.is_some()).count();
-        self.packed + self.pieces.len() * size_of::<Piece>() + fragments * size_of::<Fragment>()
+        let pieces = || self.lists.iter().flatten();
+        self.packed + pieces().count() * size_of::<Piece>() + items_of(pieces()).count() * size_of::<Items>()
     }
 
     /// Writes the JSON.
@@ -115,9 +132,9 @@ impl Text {
     /// When `to` cannot be written to.
     pub fn write(&self, mut to: impl Write) -> io::Result<()> {
         let mut text = Vec::new();
-        for (n, name) in LISTS.iter().enumerate() {
-            write!(to, "{}\"{name}\":[", if n == 0 { '{' } else { ',' })?;
-            let mut items = self.pieces.iter().filter_map(|it| it.list(n));
+        for (n, (list, pieces)) in List::ALL.into_iter().zip(&*self.lists).enumerate() {
+            write!(to, "{}\"{}\":[", if n == 0 { '{' } else { ',' }, name(list))?;
+            let mut items = items_of(pieces);
             if let Some(first) = items.next() {
                 to.write_all(first.unpacked(&mut text)?)?;
             }
@@ -131,39 +148,32 @@ impl Text {
     }
 }
 
-impl Piece {
-    /// The items of one of the [`LISTS`], if there are any.
-    fn list(&self, n: usize) -> Option<&Items> {
-        self.fragment.as_ref().map(|it| it.list(n)).filter(|it| it.len > 0)
+/// What a list is called in an answer.
+fn name(list: List) -> &'static str {
+    match list {
+        List::EventTypes => "eventTypes",
+        List::Brokers => "brokers",
+        List::Subscribables => "subscribables",
+        List::Sources => "sources",
     }
 }
 
-impl Fragment {
-    /// Nothing where there are no items.
-    fn of(part: Part<'_>, scratch: &mut Vec<u8>) -> serde_json::Result<Option<Self>> {
-        let fragment = Self([
-            Items::of(part.event_types().map(dto::EventType::from), scratch)?,
-            Items::of(part.brokers().map(dto::Broker::from), scratch)?,
-            Items::of(part.subscribables().map(dto::Subscribable::from), scratch)?,
-            Items::of(part.sources().map(dto::Source::from), scratch)?,
-        ]);
-        let Self(lists) = &fragment;
-        Ok(lists.iter().any(|it| it.len > 0).then_some(fragment))
-    }
-
-    fn list(&self, n: usize) -> &Items {
-        let Self([event_types, brokers, subscribables, sources]) = self;
-        match n {
-            0 => event_types,
-            1 => brokers,
-            2 => subscribables,
-            _ => sources,
-        }
-    }
+fn items_of<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> impl Iterator<Item = &'a Items> {
+    pieces.into_iter().filter_map(|it| it.items.as_deref())
 }
 
 impl Items {
-    fn of(items: impl Iterator<Item = impl Serialize>, scratch: &mut Vec<u8>) -> serde_json::Result<Self> {
+    fn of_list(list: List, part: Part<'_>, scratch: &mut Vec<u8>) -> serde_json::Result<Option<Self>> {
+        match list {
+            List::EventTypes => Self::of(part.event_types().map(dto::EventType::from), scratch),
+            List::Brokers => Self::of(part.brokers().map(dto::Broker::from), scratch),
+            List::Subscribables => Self::of(part.subscribables().map(dto::Subscribable::from), scratch),
+            List::Sources => Self::of(part.sources().map(dto::Source::from), scratch),
+        }
+    }
+
+    /// Nothing where there are no items.
+    fn of(items: impl Iterator<Item = impl Serialize>, scratch: &mut Vec<u8>) -> serde_json::Result<Option<Self>> {
         scratch.clear();
         let mut digests = Vec::new();
         for item in items {
@@ -175,10 +185,10 @@ impl Items {
             digests.push(digest(scratch.get(start..).unwrap_or_default()));
         }
         if scratch.is_empty() {
-            return Ok(Self::default());
+            return Ok(None);
         }
         let packed = lz4_flex::block::compress(scratch);
-        Ok(Self { digests: digests.into(), len: scratch.len(), packed: packed.into() })
+        Ok(Some(Self { digests: digests.into(), len: scratch.len(), packed: packed.into() }))
     }
 
     /// Their text, in a buffer that is used again and again.
@@ -201,11 +211,11 @@ pub mod testing {
 
     /// A text with these event types, a piece for each group of them.
     pub fn text(groups: &[&[&str]]) -> Text {
-        let mut scratch = Vec::new();
-        let mut items = |items: &[&str]| Items::of(items.iter(), &mut scratch).unwrap();
-        let mut fragment = |group: &[&str]| Fragment([items(group), items(&[]), items(&[]), items(&[])]);
-        let pieces = groups.iter().map(|it| Piece { id: None, fragment: Some(Arc::new(fragment(it))) });
-        Text::joined(pieces.collect())
+        Text::joined([groups.iter().map(|it| piece(it)).collect(), vec![], vec![], vec![]])
+    }
+
+    pub(super) fn piece(items: &[&str]) -> Piece {
+        Piece { id: None, items: Items::of(items.iter(), &mut vec![]).unwrap().map(Arc::new) }
     }
 
     pub fn written(text: &Text) -> String {
@@ -217,7 +227,7 @@ pub mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{text, written};
+    use super::testing::{piece, text, written};
     use super::*;
 
     #[test]
@@ -247,9 +257,9 @@ mod tests {
             assert_ne!(tag(other), one, "{other:?}");
         }
         let [event_types, brokers] = [0, 1].map(|n| {
-            let mut lists = [&[] as &[&str], &[], &[], &[]].map(|it| Items::of(it.iter(), &mut vec![]).unwrap());
-            lists[n] = Items::of(["a"].iter(), &mut vec![]).unwrap();
-            Text::joined(vec![Piece { id: None, fragment: Some(Arc::new(Fragment(lists))) }]).tag().clone()
+            let mut lists = List::ALL.map(|_| vec![]);
+            lists[n].push(piece(&["a"]));
+            Text::joined(lists).tag().clone()
         });
         assert_ne!(event_types, brokers);
     }
