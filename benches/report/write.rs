@@ -152,7 +152,7 @@ fn markdown(measures: &Measures, run: &Run, drawn: &BTreeMap<(&'static str, Stri
         text,
         "\nSizes, in objects: {sizes}. A figure is the median of what was measured; in parentheses the least, the most, and \
          how often it was measured. Whatever is compared was measured in the same run, in turns. \
-         The service is built with the `bench` profile: as released, but without LTO and with line tables.\n"
+         The service is built with the `bench` profile: as released, with line tables.\n"
     );
     let _ = writeln!(text, "## Targets: {} of {} met\n", held.len() - missed.len(), held.len());
     let _ = writeln!(text, "| part | size | figure | value | target | |\n| --- | --- | --- | --- | --- | --- |");
