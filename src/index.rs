@@ -258,10 +258,9 @@ impl Indexer {
 mod tests {
     use super::status::{KindStatus, Reads, State};
     use super::*;
-    use crate::mesh::object::Pairs;
+    use crate::mesh::GroupKind;
     use crate::mesh::place::Place;
-    use crate::mesh::resource::{Flaws, Role};
-    use crate::mesh::{GroupKind, ObjectRef, Resource, Uid};
+    use crate::mesh::resource::testing::broker;
 
     #[tokio::test]
     async fn where_kinds_are_served_is_told_with_what_is_whole() {
@@ -287,7 +286,7 @@ mod tests {
         let (feed, indexer, reader) = channel();
         tokio::spawn(indexer.run());
         let send = async |names: std::ops::Range<usize>| {
-            let updates = names.map(|it| Update::Upsert(broker(&it.to_string()))).collect();
+            let updates = names.map(|it| Update::Upsert(broker(&it.to_string(), "1"))).collect();
             feed.send(Batch { updates, complete: true, status: None }).await.unwrap();
         };
         let published = || (reader.latest().revision(), reader.latest().entries().count());
@@ -303,17 +302,5 @@ mod tests {
         }
         tokio::time::sleep(MAX_REST).await;
         assert_eq!(published(), (2, many + 2));
-    }
-
-    fn broker(name: &str) -> Arc<Resource> {
-        Arc::new(Resource {
-            key: Arc::new(ObjectRef::new(GroupKind::new("eventing.knative.dev", "Broker"), "shop", name)),
-            uid: Uid::from("1"),
-            labels: Pairs::default(),
-            annotations: Pairs::default(),
-            backstage_id: None,
-            role: Role::Broker,
-            flaws: Flaws::default(),
-        })
     }
 }

@@ -79,8 +79,11 @@ fn same_snapshots(expected: &Snapshot, found: &Snapshot) -> Result<(), String> {
     if follow(expected) != follow(found) {
         return Err(format!("ways are followed in {:?}, expected {:?}", follow(found), follow(expected)));
     }
-    let [expected, found] = [expected, found].map(|it| support::answer(it, &Grant::everything()));
-    same_answers(&expected, &found)
+    for selection in selections() {
+        let [expected, found] = [expected, found].map(|it| it.view(&Grant::everything(), &selection).into());
+        same_answers(&expected, &found)?;
+    }
+    Ok(())
 }
 
 // Order of arrival.
@@ -383,6 +386,40 @@ fn items(part: Part<'_>, list: List) -> String {
         List::Sources => json!(part.sources().map(dto::Source::from).collect::<Vec<_>>()),
     };
     items.to_string()
+}
+
+#[test]
+fn a_change_is_news_to_the_lists_that_show_it() {
+    let bus = json!({"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": "bus"});
+    let object = |kind: &str, spec: Value| {
+        let group = if kind == "PingSource" { "sources" } else { "eventing" };
+        json!({"apiVersion": format!("{group}.knative.dev/v1"), "kind": kind, "spec": spec,
+            "metadata": {"namespace": "shop", "name": "bus"}})
+    };
+    let documents = [
+        object("Broker", json!({})),
+        object("EventType", json!({"type": "order", "reference": bus})),
+        object("Trigger", json!({"broker": "bus", "subscriber": {"uri": "http://example.com"}})),
+        object("PingSource", json!({"sink": {"ref": bus}})),
+    ];
+    let shown_in: [&[List]; 4] = [&[List::Brokers, List::Subscribables], &[List::EventTypes], &[], &[List::Sources]];
+    let mut index = index();
+    index.apply(upserts(support::converted(&documents)), true);
+    let ids = |index: &Index| {
+        let (grant, selection) = (Grant::everything(), Selection::default());
+        let parts = index.snapshot().view(&grant, &selection);
+        List::ALL.map(|list| parts.parts().map(|part| part.id(list)).collect::<Vec<_>>())
+    };
+    for (mut document, shown_in) in documents.into_iter().zip(shown_in) {
+        document["metadata"]["annotations"] = json!({"changed": "true"});
+        let before = (ids(&index), index.snapshot().revision());
+        index.apply(upserts(support::converted(&[document.clone()])), true);
+        let after = (ids(&index), index.snapshot().revision());
+        assert!(after.1 > before.1, "{document}");
+        let news =
+            List::ALL.into_iter().zip(before.0.iter().zip(&after.0)).filter(|(_, (before, after))| before != after);
+        assert_eq!(news.map(|(list, _)| list).collect::<Vec<_>>(), shown_in, "{document}");
+    }
 }
 
 // Filters.

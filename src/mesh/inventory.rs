@@ -134,21 +134,7 @@ impl Inventory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::object::{ObjectRef, Pairs};
-    use crate::mesh::resource::{Flaws, Role};
-    use crate::mesh::uid::Uid;
-
-    fn broker(name: &str, uid: &str) -> Arc<Resource> {
-        Arc::new(Resource {
-            key: Arc::new(ObjectRef::new(GroupKind::new("eventing.knative.dev", "Broker"), "shop", name)),
-            uid: Uid::from(uid),
-            labels: Pairs::default(),
-            annotations: Pairs::default(),
-            backstage_id: None,
-            role: Role::Broker,
-            flaws: Flaws::default(),
-        })
-    }
+    use crate::mesh::resource::testing::broker;
 
     /// The graph and the snapshot hold them: a list of what is known already must not make all of it anew.
     #[test]

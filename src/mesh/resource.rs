@@ -207,3 +207,21 @@ pub struct Flaw {
     /// What is wrong with it.
     pub problem: Box<str>,
 }
+
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+    use crate::mesh::object::ObjectRef;
+
+    pub fn broker(name: &str, uid: &str) -> Arc<Resource> {
+        Arc::new(Resource {
+            key: Arc::new(ObjectRef::new(GroupKind::new("eventing.knative.dev", "Broker"), "shop", name)),
+            uid: Uid::from(uid),
+            labels: Pairs::default(),
+            annotations: Pairs::default(),
+            backstage_id: None,
+            role: Role::Broker,
+            flaws: Flaws::default(),
+        })
+    }
+}

@@ -229,6 +229,9 @@ pub mod testing {
 mod tests {
     use super::testing::{piece, text, written};
     use super::*;
+    use crate::index::Index;
+    use crate::mesh::resource::testing::broker;
+    use crate::mesh::{Grant, Selection, Update};
 
     #[test]
     fn a_text_is_what_its_items_are() {
@@ -262,5 +265,25 @@ mod tests {
             Text::joined(lists).tag().clone()
         });
         assert_ne!(event_types, brokers);
+    }
+
+    #[test]
+    fn effort_is_for_what_has_changed() {
+        let mut index = Index::default();
+        index.apply((0..2000).map(|n| Update::Upsert(broker(&n.to_string(), "1"))), true);
+        let (grant, selection) = (Grant::everything(), Selection::default());
+        let text = |index: &Index, earlier, effort| {
+            let text = Text::of(index.snapshot().view(&grant, &selection), earlier, effort);
+            text.map_err(|error| assert!(matches!(error, Unwritten::TooMuch), "{error}"))
+        };
+        assert!(text(&index, None, 100 << 10).is_err());
+        let all = text(&index, None, usize::MAX).unwrap();
+        assert!(all.len() > 100 << 10);
+        assert_eq!(text(&index, Some(&all), 0).unwrap().tag(), all.tag());
+        index.apply([Update::Upsert(broker("1234", "2"))], true);
+        assert!(text(&index, Some(&all), LOOK).is_err());
+        let some = text(&index, Some(&all), 100 << 10).unwrap();
+        assert_eq!(some.tag(), text(&index, None, usize::MAX).unwrap().tag());
+        assert_ne!(some.tag(), all.tag());
     }
 }
