@@ -167,9 +167,10 @@ async fn whole(ours: &Served, encoding: &str, measures: &mut Measures) {
     let nginx = Nginx::serve(PATH, &answer.body, encoding);
     let constant = serve_constant(answer.clone()).await;
     let bare = serve_bare(answer).await;
-    let file = nginx.as_ref().map(|it| Served { address: it.address, times: Some(it.times()), runtime: None });
+    let by_nginx = |it: &Nginx| [it.address, it.copying].map(|address| Served::by(it, address));
+    let files = nginx.as_ref().map(by_nginx);
     let request = asking::request(TOKEN, &headers);
-    let servers = [ours, &constant, &bare].into_iter().chain(file.as_ref().ok());
+    let servers = [ours, &constant, &bare].into_iter().chain(files.iter().flatten());
     let asked: Vec<_> = servers.map(|it| (it, request.as_str())).collect();
     let (rates, costs) = side_by_side(&asked, FEW, slices).await;
     measures.tell(name("answers"), "1/s", rates[0].clone());
@@ -181,7 +182,10 @@ async fn whole(ours: &Served, encoding: &str, measures: &mut Measures) {
     // nginx has no zstd; its file says that it is, which compares the sending of so many bytes.
     let target = at_least(WHOLE[1], is_large && encoding != "zstd");
     match &nginx {
-        Ok(_) => measures.hold(name("ours / nginx with a file"), "", target, of(3)),
+        Ok(_) => {
+            measures.hold(name("ours / nginx with a file"), "", target, of(3));
+            measures.tell(name("ours / nginx without sendfile"), "", of(4));
+        }
         Err(why) => measures.miss(name("ours / nginx with a file"), "", target, why),
     }
     let computing = |n: usize| ratios(&costs[n], &costs[0]);
@@ -244,6 +248,10 @@ impl Drop for Served {
 }
 
 impl Served {
+    fn by(nginx: &Nginx, address: SocketAddr) -> Self {
+        Self { address, times: Some(nginx.times()), runtime: None }
+    }
+
     async fn start(name: &str, serve: impl Future<Output = SocketAddr> + Send + 'static) -> Self {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).thread_name(name).enable_all().build().expect("a runtime");

@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Nginx {
     child: Child,
     pub address: SocketAddr,
+    /// Where the same file is read into memory and sent from there, as by all who have not a file.
+    pub copying: SocketAddr,
     _folder: TempDir,
 }
 
@@ -38,18 +40,16 @@ impl Nginx {
         if encoding == "gzip" {
             write(&file.with_extension("gz"), bytes)?;
         }
-        let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|it| it.to_string())?;
-        let address = listener.local_addr().map_err(|it| it.to_string())?;
-        drop(listener);
+        let [address, copying] = free_addresses().map_err(|it| it.to_string())?;
         let configuration = folder.path().join("nginx.conf");
         let says = if encoding == "zstd" { "add_header Content-Encoding zstd;" } else { "" };
-        write(&configuration, configured(folder.path(), address, says).as_bytes())?;
+        write(&configuration, configured(folder.path(), address, copying, says).as_bytes())?;
         let log = folder.path().join("error.log");
         let mut command = Command::new("nginx");
         command.arg("-e").arg(&log).arg("-p").arg(folder.path()).arg("-c").arg(&configuration);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.map_err(|error| format!("nginx cannot be started: {error} (apt-get install nginx-light)"))?;
-        let mut nginx = Self { child, address, _folder: folder };
+        let mut nginx = Self { child, address, copying, _folder: folder };
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {
             if began.elapsed() > PATIENCE || nginx.child.try_wait().is_ok_and(|it| it.is_some()) {
@@ -73,6 +73,12 @@ impl Nginx {
     }
 }
 
+fn free_addresses() -> std::io::Result<[SocketAddr; 2]> {
+    // Both at once, so that they differ.
+    let [one, other] = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)));
+    Ok([one?.local_addr()?, other?.local_addr()?])
+}
+
 fn write(file: &Path, bytes: &[u8]) -> Result<(), String> {
     let told = |error: std::io::Error| format!("{}: {error}", file.display());
     std::fs::create_dir_all(file.parent().unwrap_or(file)).map_err(told)?;
@@ -80,7 +86,7 @@ fn write(file: &Path, bytes: &[u8]) -> Result<(), String> {
 }
 
 /// One process, as the others have one thread; nothing written; files kept open.
-fn configured(folder: &Path, address: SocketAddr, says: &str) -> String {
+fn configured(folder: &Path, address: SocketAddr, copying: SocketAddr, says: &str) -> String {
     let folder = folder.display();
     format!(
         "daemon off; master_process off; worker_processes 1; pid {folder}/pid;
@@ -91,6 +97,7 @@ http {{
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     server {{ listen {address}; root {folder}/files; {says} }}
+    server {{ listen {copying}; root {folder}/files; sendfile off; output_buffers 2 512k; {says} }}
 }}
 "
     )
