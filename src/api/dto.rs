@@ -216,7 +216,7 @@ fn names(objects: &[&ObjectRef]) -> Vec<String> {
     objects.iter().map(|it| [&*it.namespace, "/", &*it.name].concat()).collect()
 }
 
-/// Without the detour by way of formatting, of which large answers consist otherwise.
+/// Quicker than by way of formatting: large answers are made of little else.
 fn owned(text: &Arc<str>) -> String {
     (**text).to_owned()
 }

@@ -66,7 +66,7 @@ impl Edge {
     }
 }
 
-/// What `{:08x}` writes. Each request has a number, and most take no longer than a few times what writing it so takes.
+/// What `{:08x}` writes, without all that formatting takes: a request at hand takes only a few microseconds.
 fn hexadecimal(number: u32) -> [u8; 8] {
     let digit = |place: u8| number >> (28 - 4 * u32::from(place)) & 0xf;
     [0, 1, 2, 3, 4, 5, 6, 7].map(|place| char::from_digit(digit(place), 16).map_or(b'0', |it| it as u8))

@@ -90,7 +90,7 @@ pub fn has_already(headers: &HeaderMap, tag: &str) -> bool {
 /// The elements of a list header, over all its lines; `None` when the header is not there.
 ///
 /// None of the lists read here has commas within its elements: entity tags of ours do not, and those of others match
-/// nothing either way. All that is looked for is ASCII, so that bytes do, which most requests are short enough to notice.
+/// nothing either way. All that is looked for is ASCII, so that bytes do.
 fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<impl Iterator<Item = &'a [u8]> + use<'a>> {
     let mut lines = headers.get_all(name).into_iter().peekable();
     lines.peek()?;
