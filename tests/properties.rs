@@ -353,10 +353,20 @@ fn a_part_shows_what_its_id_stands_for() {
         let mut state = State::new(&mesh);
         let grants = rules.iter().map(|it| it.grant(&mesh.resources())).chain([Grant::everything()]);
         let seen = grants.flat_map(|grant| selections().map(move |it| (grant.clone(), it)));
-        let mut shown: Vec<_> = seen.map(|it| (it, HashMap::new())).collect();
+        let mut shown: Vec<_> = seen.map(|it| (it, (HashMap::new(), HashMap::new()))).collect();
         for batch in [vec![]].iter().chain(&changes) {
             index.apply(made(&mut state, batch), true);
-            for ((grant, selection), shown) in &mut shown {
+            for ((grant, selection), (shown, whole)) in &mut shown {
+                let view = index.snapshot().view(grant, selection);
+                for (list, id) in List::ALL.into_iter().filter_map(|it| Some((it, view.id(it)?))) {
+                    let now: Vec<_> = view.parts().map(|part| items(part, list)).filter(|it| it != "[]").collect();
+                    let before = whole.insert((list as u8, id), now.clone());
+                    if before.as_ref().is_some_and(|it| *it != now) {
+                        return Err(format!(
+                            "after {batch:?}\nbefore {before:?}\nnow {now:?}\nfor {grant:#?} of {selection:?}"
+                        ));
+                    }
+                }
                 for part in index.snapshot().view(grant, selection).parts() {
                     for list in List::ALL {
                         let Some(id) = part.id(list) else { continue };
@@ -407,8 +417,8 @@ fn a_change_is_news_to_the_lists_that_show_it() {
     index.apply(upserts(support::converted(&documents)), true);
     let ids = |index: &Index| {
         let (grant, selection) = (Grant::everything(), Selection::default());
-        let parts = index.snapshot().view(&grant, &selection);
-        List::ALL.map(|list| parts.parts().map(|part| part.id(list)).collect::<Vec<_>>())
+        let view = index.snapshot().view(&grant, &selection);
+        List::ALL.map(|list| (view.id(list), view.parts().map(|part| part.id(list)).collect::<Vec<_>>()))
     };
     for (mut document, shown_in) in documents.into_iter().zip(shown_in) {
         document["metadata"]["annotations"] = json!({"changed": "true"});

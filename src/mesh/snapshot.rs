@@ -16,6 +16,7 @@ pub struct Snapshot {
     complete: bool,
     /// Sorted, and never empty ones.
     shards: Vec<Arc<Shard>>,
+    changed: PerRole<u64>,
     places: Arc<Places>,
     /// Put together from the shards when somebody asks.
     extent: OnceLock<Extent>,
@@ -25,7 +26,7 @@ pub struct Snapshot {
 /// came: equal inventories give equal shards.
 #[derive(Debug)]
 pub struct Shard {
-    ids: ShardIds,
+    ids: PerRole<ShardId>,
     /// Sorted by key, never empty.
     entries: Box<[Entry]>,
     extent: Arc<Extent>,
@@ -43,12 +44,29 @@ pub struct ShardId {
     ordinal: usize,
 }
 
-/// What the objects of a shard are, role by role: mostly there are only event types that change, or what nobody is shown.
-#[derive(Debug, Clone, Copy)]
-pub struct ShardIds {
-    pub event_types: ShardId,
-    pub conduits: ShardId,
-    pub sources: ShardId,
+/// Something for each role that objects are shown in: mostly there are only event types that change, or what nobody is
+/// shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PerRole<T> {
+    pub event_types: T,
+    pub conduits: T,
+    pub sources: T,
+}
+
+impl<T: Copy> PerRole<T> {
+    fn all(of_each: T) -> Self {
+        Self { event_types: of_each, conduits: of_each, sources: of_each }
+    }
+
+    /// Puts what is new in place of what it has for the roles that somebody plays.
+    fn renew(&mut self, plays: PerRole<bool>, new: T) {
+        let renewed = |old: T, plays| if plays { new } else { old };
+        *self = Self {
+            event_types: renewed(self.event_types, plays.event_types),
+            conduits: renewed(self.conduits, plays.conduits),
+            sources: renewed(self.sources, plays.sources),
+        };
+    }
 }
 
 /// An object and its relations.
@@ -65,6 +83,17 @@ pub struct Links {
     pub event_type: Option<Arc<TypeLinks>>,
     pub conduit: Option<Arc<ConduitLinks>>,
     pub source: Option<Arc<SourceLinks>>,
+}
+
+impl Links {
+    /// In which roles the object can be in a list.
+    fn roles(&self) -> PerRole<bool> {
+        PerRole {
+            event_types: self.event_type.is_some(),
+            conduits: self.conduit.is_some(),
+            sources: self.source.is_some(),
+        }
+    }
 }
 
 /// The generic channels of a conduit and the channels behind them, as pairs; mostly there are none. Conduits that
@@ -137,6 +166,11 @@ impl Snapshot {
         self.complete
     }
 
+    /// In which revision the objects of a role, or what is said of them, changed last.
+    pub fn changed(&self) -> &PerRole<u64> {
+        &self.changed
+    }
+
     pub fn shards(&self) -> &[Arc<Shard>] {
         &self.shards
     }
@@ -190,6 +224,7 @@ impl Snapshot {
             revision: self.revision + 1,
             complete,
             shards: Vec::with_capacity(self.shards.len() + 1),
+            changed: self.changed,
             places,
             extent: OnceLock::new(),
         };
@@ -204,10 +239,12 @@ impl Snapshot {
             // Most changes are of what objects say, and of them none moves the ends of a shard.
             if let Some((shard, states)) = old.and_then(|shard| Some((shard, shard.placed(&changes)?))) {
                 next.cut(std::mem::take(&mut loose));
-                let replaced = shard.replaced(states, next.free_id());
+                let (replaced, roles) = shard.replaced(states, next.free_id());
+                next.changed.renew(roles, next.revision);
                 next.shards.push(Arc::new(replaced));
                 continue;
             }
+            next.changed = PerRole::all(next.revision);
             let merged = merge(old.map_or(&[], |shard| shard.entries()), changes);
             // A shard that lost its first entry goes on where the one before it ends.
             let continues = merged.first().is_some_and(|entry| !begins_shard(&entry.resource.key));
@@ -256,7 +293,7 @@ pub type Entries = BTreeMap<Key, Option<Entry>>;
 impl Shard {
     fn new(id: ShardId, entries: Box<[Entry]>) -> Self {
         Self {
-            ids: ShardIds { event_types: id, conduits: id, sources: id },
+            ids: PerRole::all(id),
             extent: Arc::new(extent(&entries)),
             subscribers: subscribers(&entries),
             follows_ways: follows_ways(&entries),
@@ -265,7 +302,7 @@ impl Shard {
         }
     }
 
-    pub fn ids(&self) -> &ShardIds {
+    pub fn ids(&self) -> &PerRole<ShardId> {
         &self.ids
     }
 
@@ -290,29 +327,30 @@ impl Shard {
         changes.iter().map(|(key, entry)| Some((place(key)?, entry.as_ref()?))).collect()
     }
 
-    /// The shard with the same objects, some in new states. What does not change is shared.
-    fn replaced(&self, states: Vec<(usize, &Entry)>, id: ShardId) -> Self {
+    /// The shard with the same objects, some in new states, and the roles that those play. What does not change is shared.
+    fn replaced(&self, states: Vec<(usize, &Entry)>, id: ShardId) -> (Self, PerRole<bool>) {
         let (mut ids, mut entries) = (self.ids, self.entries.clone());
-        let (mut same_subscribers, mut same_labels) = (true, true);
+        let (mut same_subscribers, mut same_labels, mut roles) = (true, true, PerRole::default());
         for (place, new) in states {
             let Some(old) = entries.get_mut(place) else { continue };
-            let either = |is: fn(&Entry) -> bool| is(old) || is(new);
-            let renewed = |of: &mut ShardId, is| *of = if either(is) { id } else { *of };
-            renewed(&mut ids.event_types, |it| it.links.event_type.is_some());
-            renewed(&mut ids.conduits, |it| it.links.conduit.is_some());
-            renewed(&mut ids.sources, |it| it.links.source.is_some());
-            same_subscribers &= !either(|it| subscriber(it).is_some()) || Arc::ptr_eq(&old.resource, &new.resource);
+            for links in [&old.links, &new.links] {
+                roles.renew(links.roles(), true);
+            }
+            let subscribes = subscriber(old).is_some() || subscriber(new).is_some();
+            same_subscribers &= !subscribes || Arc::ptr_eq(&old.resource, &new.resource);
             same_labels &= shown_labels(old) == shown_labels(new);
             old.clone_from(new);
         }
-        Self {
+        ids.renew(roles, id);
+        let replaced = Self {
             ids,
             extent: self.extent.clone(),
             subscribers: if same_subscribers { self.subscribers.clone() } else { subscribers(&entries) },
             follows_ways: follows_ways(&entries),
             labels: if same_labels { self.labels } else { labels(&entries) },
             entries,
-        }
+        };
+        (replaced, roles)
     }
 }
 
@@ -346,9 +384,7 @@ fn labels(entries: &[Entry]) -> LabelSet {
 
 /// Of an object that lists can have.
 fn shown_labels(entry: &Entry) -> Option<&Pairs> {
-    let Links { event_type, conduit, source } = &entry.links;
-    let is_shown = event_type.is_some() || conduit.is_some() || source.is_some();
-    is_shown.then_some(&entry.resource.labels)
+    (entry.links.roles() != PerRole::all(false)).then_some(&entry.resource.labels)
 }
 
 fn follows_ways(entries: &[Entry]) -> bool {

@@ -14,7 +14,7 @@ use super::reach::reaches;
 use super::resource::{EventType, Resource};
 use super::selector::Selection;
 use super::snapshot::{
-    ConduitLinks, Consumer, Entry, Links, Shard, ShardId, Snapshot, SourceLinks, Supplied, Twins, TypeLinks,
+    ConduitLinks, Consumer, Entry, Links, PerRole, Shard, ShardId, Snapshot, SourceLinks, Supplied, Twins, TypeLinks,
 };
 use crate::cesql::Verdict;
 
@@ -44,6 +44,14 @@ pub enum List {
 
 impl List {
     pub const ALL: [Self; 4] = [Self::EventTypes, Self::Brokers, Self::Subscribables, Self::Sources];
+
+    fn of<T: Copy>(self, roles: &PerRole<T>) -> T {
+        match self {
+            Self::EventTypes => roles.event_types,
+            Self::Brokers | Self::Subscribables => roles.conduits,
+            Self::Sources => roles.sources,
+        }
+    }
 }
 
 /// A visible event type.
@@ -82,6 +90,17 @@ impl Snapshot {
 }
 
 impl<'a> View<'a> {
+    /// Names all that a list shows to one grant and selection, when that depends on nothing but its objects: by the revision in
+    /// which one of those changed last.
+    pub fn id(self, list: List) -> Option<u64> {
+        (!self.follows_ways(list)).then(|| list.of(self.snapshot.changed()))
+    }
+
+    /// Whether what is seen of a list may depend on what is seen of others: on the way from a source to an event type.
+    fn follows_ways(self, list: List) -> bool {
+        list == List::Sources && !self.grant.is_everything()
+    }
+
     pub fn parts(self) -> impl Iterator<Item = Part<'a>> {
         self.snapshot.shards().iter().map(move |shard| Part { view: self, shard })
     }
@@ -159,15 +178,8 @@ impl<'a> View<'a> {
 impl<'a> Part<'a> {
     /// Names what a list shows to one grant and selection, when that depends on nothing but the shard: then it can be kept.
     pub fn id(&self, list: List) -> Option<ShardId> {
-        let ids = self.shard.ids();
-        match list {
-            List::EventTypes => Some(ids.event_types),
-            List::Brokers | List::Subscribables => Some(ids.conduits),
-            List::Sources => {
-                let depends_on_others = !self.view.grant.is_everything() && self.shard.follows_ways();
-                (!depends_on_others).then_some(ids.sources)
-            }
-        }
+        let depends_on_others = self.view.follows_ways(list) && self.shard.follows_ways();
+        (!depends_on_others).then(|| list.of(self.shard.ids()))
     }
 
     /// Whether some of its lists may have items. Quicker to see than which.

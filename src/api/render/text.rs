@@ -20,10 +20,18 @@ use crate::mesh::view::{List, Part};
 #[derive(Debug, Clone)]
 pub struct Text {
     /// Of each of [`List::ALL`].
-    lists: Arc<[Vec<Piece>; List::ALL.len()]>,
+    lists: Arc<[Arc<Pieces>]>,
     len: usize,
     packed: usize,
     tag: Arc<str>,
+}
+
+/// A list.
+#[derive(Debug)]
+struct Pieces {
+    /// Names the list, where what is shown of it depends on nothing else.
+    id: Option<u64>,
+    pieces: Vec<Piece>,
 }
 
 /// What one part of a view contributes to a list.
@@ -65,38 +73,24 @@ impl Text {
     ///
     /// # Errors
     /// When that does not do, or an item cannot be written.
-    pub fn of(view: View<'_>, earlier: Option<&Self>, mut effort: usize) -> Result<Self, Unwritten> {
-        let mut scratch = Vec::new();
-        let mut lists = List::ALL.map(|_| vec![]);
-        for (n, (list, pieces)) in List::ALL.into_iter().zip(&mut lists).enumerate() {
-            let earlier = earlier.and_then(|it| it.lists.get(n)).map(Vec::as_slice).unwrap_or_default();
-            let mut known = HashMap::with_capacity(earlier.len());
-            known.extend(earlier.iter().filter_map(|it| Some((it.id?, &it.items))));
-            for part in view.parts() {
-                let id = part.id(list);
-                let items = match id.and_then(|it| known.get(&it)) {
-                    Some(&items) => items.clone(),
-                    None if !part.may_have_some() => None,
-                    None => {
-                        let items = Items::of_list(list, part, &mut scratch)?.map(Arc::new);
-                        let taken = LOOK + items.as_ref().map_or(0, |it| it.len);
-                        effort = effort.checked_sub(taken).ok_or(Unwritten::TooMuch)?;
-                        items
-                    }
-                };
-                // That a part has nothing is worth knowing where it need not be looked through again.
-                if id.is_some() || items.is_some() {
-                    pieces.push(Piece { id, items });
-                }
-            }
+    pub fn of(view: View<'_>, earlier: Option<&Self>, effort: usize) -> Result<Self, Unwritten> {
+        let (mut making, mut lists) = (Making { view, effort, scratch: vec![] }, vec![]);
+        for (n, list) in List::ALL.into_iter().enumerate() {
+            let (id, earlier) = (view.id(list), earlier.and_then(|it| it.lists.get(n)));
+            let same = earlier.filter(|it| id.is_some() && it.id == id);
+            let known = earlier.map(|it| &*it.pieces).unwrap_or_default();
+            lists.push(match same {
+                Some(same) => same.clone(),
+                None => Arc::new(Pieces { id, pieces: making.pieces(list, known)? }),
+            });
         }
         Ok(Self::joined(lists))
     }
 
-    fn joined(lists: [Vec<Piece>; List::ALL.len()]) -> Self {
+    fn joined(lists: Vec<Arc<Pieces>>) -> Self {
         let (mut hasher, mut len, mut packed) = (blake3::Hasher::new(), "{}".len(), 0);
         for (n, (list, pieces)) in List::ALL.into_iter().zip(&lists).enumerate() {
-            let items = || items_of(pieces);
+            let items = || pieces.items();
             // The number of items tells where one list ends and the next begins.
             hasher.update(&items().map(|it| it.digests.len() as u64).sum::<u64>().to_le_bytes());
             for items in items() {
@@ -122,8 +116,9 @@ impl Text {
 
     /// How many bytes of memory it takes, about.
     pub fn size(&self) -> usize {
-        let pieces = || self.lists.iter().flatten();
-        self.packed + pieces().count() * size_of::<Piece>() + items_of(pieces()).count() * size_of::<Items>()
+        let pieces: usize = self.lists.iter().map(|it| it.pieces.len()).sum();
+        let items = self.lists.iter().flat_map(|it| it.items()).count();
+        self.packed + pieces * size_of::<Piece>() + items * size_of::<Items>()
     }
 
     /// Writes the JSON.
@@ -132,9 +127,9 @@ impl Text {
     /// When `to` cannot be written to.
     pub fn write(&self, mut to: impl Write) -> io::Result<()> {
         let mut text = Vec::new();
-        for (n, (list, pieces)) in List::ALL.into_iter().zip(&*self.lists).enumerate() {
+        for (n, (list, pieces)) in List::ALL.into_iter().zip(self.lists.iter()).enumerate() {
             write!(to, "{}\"{}\":[", if n == 0 { '{' } else { ',' }, name(list))?;
-            let mut items = items_of(pieces);
+            let mut items = pieces.items();
             if let Some(first) = items.next() {
                 to.write_all(first.unpacked(&mut text)?)?;
             }
@@ -158,8 +153,46 @@ fn name(list: List) -> &'static str {
     }
 }
 
-fn items_of<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> impl Iterator<Item = &'a Items> {
-    pieces.into_iter().filter_map(|it| it.items.as_deref())
+impl Pieces {
+    fn items(&self) -> impl Iterator<Item = &Items> {
+        self.pieces.iter().filter_map(|it| it.items.as_deref())
+    }
+}
+
+/// What it takes to make a text.
+struct Making<'a> {
+    view: View<'a>,
+    effort: usize,
+    scratch: Vec<u8>,
+}
+
+impl Making<'_> {
+    /// The pieces of a list, in order. What there already is among those of an earlier text is taken from there.
+    fn pieces(&mut self, list: List, earlier: &[Piece]) -> Result<Vec<Piece>, Unwritten> {
+        let mut known = HashMap::with_capacity(earlier.len());
+        known.extend(earlier.iter().filter_map(|it| Some((it.id?, &it.items))));
+        let mut pieces = Vec::with_capacity(earlier.len());
+        for part in self.view.parts() {
+            let id = part.id(list);
+            let items = match id.and_then(|it| known.get(&it)) {
+                Some(&items) => items.clone(),
+                None if !part.may_have_some() => None,
+                None => self.items(list, part)?,
+            };
+            // That a part has nothing is worth knowing where it need not be looked through again.
+            if id.is_some() || items.is_some() {
+                pieces.push(Piece { id, items });
+            }
+        }
+        Ok(pieces)
+    }
+
+    fn items(&mut self, list: List, part: Part<'_>) -> Result<Option<Arc<Items>>, Unwritten> {
+        let items = Items::of_list(list, part, &mut self.scratch)?;
+        let taken = LOOK + items.as_ref().map_or(0, |it| it.len);
+        self.effort = self.effort.checked_sub(taken).ok_or(Unwritten::TooMuch)?;
+        Ok(items.map(Arc::new))
+    }
 }
 
 impl Items {
@@ -211,11 +244,16 @@ pub mod testing {
 
     /// A text with these event types, a piece for each group of them.
     pub fn text(groups: &[&[&str]]) -> Text {
-        Text::joined([groups.iter().map(|it| piece(it)).collect(), vec![], vec![], vec![]])
+        of_lists([groups, &[], &[], &[]])
     }
 
-    pub(super) fn piece(items: &[&str]) -> Piece {
-        Piece { id: None, items: Items::of(items.iter(), &mut vec![]).unwrap().map(Arc::new) }
+    /// The same, with items in all lists.
+    pub fn of_lists(lists: [&[&[&str]]; 4]) -> Text {
+        fn piece(items: &&[&str]) -> Piece {
+            Piece { id: None, items: Items::of(items.iter(), &mut vec![]).unwrap().map(Arc::new) }
+        }
+        let list = |groups: &[&[&str]]| Arc::new(Pieces { id: None, pieces: groups.iter().map(piece).collect() });
+        Text::joined(lists.map(list).to_vec())
     }
 
     pub fn written(text: &Text) -> String {
@@ -227,7 +265,7 @@ pub mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{piece, text, written};
+    use super::testing::{of_lists, text, written};
     use super::*;
     use crate::index::Index;
     use crate::mesh::resource::testing::broker;
@@ -259,11 +297,9 @@ mod tests {
         {
             assert_ne!(tag(other), one, "{other:?}");
         }
-        let [event_types, brokers] = [0, 1].map(|n| {
-            let mut lists = List::ALL.map(|_| vec![]);
-            lists[n].push(piece(&["a"]));
-            Text::joined(lists).tag().clone()
-        });
+        let a: &[&[&str]] = &[&["a"]];
+        let [event_types, brokers] =
+            [[a, &[], &[], &[]], [&[], a, &[], &[]]].map(|lists| of_lists(lists).tag().clone());
         assert_ne!(event_types, brokers);
     }
 
