@@ -100,7 +100,7 @@ pub fn bearer_token(headers: &HeaderMap) -> Result<Token<'_>, ApiError> {
 
 /// Another scheme and an empty token are no token (`semantics.md` 7.1).
 fn token_of(value: &HeaderValue) -> Result<Token<'_>, ApiError> {
-    let text = str::from_utf8(value.as_bytes()).map_err(|_| ApiError::MalformedToken)?;
+    let text = value.to_str().map_err(|_| ApiError::MalformedToken)?;
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
     let token = token.trim_matches(' ');
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
