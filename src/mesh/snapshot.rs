@@ -16,7 +16,7 @@ pub struct Snapshot {
     complete: bool,
     /// Sorted, and never empty ones.
     shards: Vec<Arc<Shard>>,
-    changed: PerRole<u64>,
+    ids: PerRole<Arc<[ShardId]>>,
     places: Arc<Places>,
     /// Put together from the shards when somebody asks.
     extent: OnceLock<Extent>,
@@ -166,9 +166,9 @@ impl Snapshot {
         self.complete
     }
 
-    /// In which revision the objects of a role, or what is said of them, changed last.
-    pub fn changed(&self) -> &PerRole<u64> {
-        &self.changed
+    /// Names what the shards have of each role, one after the other. The very same while nothing of it changes.
+    pub fn ids(&self) -> &PerRole<Arc<[ShardId]>> {
+        &self.ids
     }
 
     pub fn shards(&self) -> &[Arc<Shard>] {
@@ -224,10 +224,11 @@ impl Snapshot {
             revision: self.revision + 1,
             complete,
             shards: Vec::with_capacity(self.shards.len() + 1),
-            changed: self.changed,
+            ids: self.ids.clone(),
             places,
             extent: OnceLock::new(),
         };
+        let mut news = PerRole::all(false);
         let mut loose = Vec::new();
         for n in 0..self.shards.len().max(1) {
             let old = self.shards.get(n);
@@ -240,11 +241,11 @@ impl Snapshot {
             if let Some((shard, states)) = old.and_then(|shard| Some((shard, shard.placed(&changes)?))) {
                 next.cut(std::mem::take(&mut loose));
                 let (replaced, roles) = shard.replaced(states, next.free_id());
-                next.changed.renew(roles, next.revision);
+                news.renew(roles, true);
                 next.shards.push(Arc::new(replaced));
                 continue;
             }
-            next.changed = PerRole::all(next.revision);
+            news = PerRole::all(true);
             let merged = merge(old.map_or(&[], |shard| shard.entries()), changes);
             // A shard that lost its first entry goes on where the one before it ends.
             let continues = merged.first().is_some_and(|entry| !begins_shard(&entry.resource.key));
@@ -254,7 +255,22 @@ impl Snapshot {
             loose.extend(merged);
         }
         next.cut(loose);
+        next.name(news);
         next
+    }
+
+    /// Names what is new.
+    fn name(&mut self, news: PerRole<bool>) {
+        let ids = |of: fn(&PerRole<ShardId>) -> ShardId| self.shards.iter().map(|it| of(&it.ids)).collect();
+        if news.event_types {
+            self.ids.event_types = ids(|it| it.event_types);
+        }
+        if news.conduits {
+            self.ids.conduits = ids(|it| it.conduits);
+        }
+        if news.sources {
+            self.ids.sources = ids(|it| it.sources);
+        }
     }
 
     /// Appends entries, in as many shards as they make.

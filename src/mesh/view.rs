@@ -45,11 +45,11 @@ pub enum List {
 impl List {
     pub const ALL: [Self; 4] = [Self::EventTypes, Self::Brokers, Self::Subscribables, Self::Sources];
 
-    fn of<T: Copy>(self, roles: &PerRole<T>) -> T {
+    fn of<T>(self, roles: &PerRole<T>) -> &T {
         match self {
-            Self::EventTypes => roles.event_types,
-            Self::Brokers | Self::Subscribables => roles.conduits,
-            Self::Sources => roles.sources,
+            Self::EventTypes => &roles.event_types,
+            Self::Brokers | Self::Subscribables => &roles.conduits,
+            Self::Sources => &roles.sources,
         }
     }
 }
@@ -90,10 +90,14 @@ impl Snapshot {
 }
 
 impl<'a> View<'a> {
-    /// Names all that a list shows to one grant and selection, when that depends on nothing but its objects: by the revision in
-    /// which one of those changed last.
-    pub fn id(self, list: List) -> Option<u64> {
-        (!self.follows_ways(list)).then(|| list.of(self.snapshot.changed()))
+    /// Names what the parts have of a list, one after the other.
+    pub fn ids(self, list: List) -> &'a Arc<[ShardId]> {
+        list.of(self.snapshot.ids())
+    }
+
+    /// Whether a list shows what it showed to the same grant and selection when its parts had these names.
+    pub fn shows_the_same(self, list: List, ids: &Arc<[ShardId]>) -> bool {
+        !self.follows_ways(list) && Arc::ptr_eq(ids, self.ids(list))
     }
 
     /// Whether what is seen of a list may depend on what is seen of others: on the way from a source to an event type.
@@ -179,7 +183,7 @@ impl<'a> Part<'a> {
     /// Names what a list shows to one grant and selection, when that depends on nothing but the shard: then it can be kept.
     pub fn id(&self, list: List) -> Option<ShardId> {
         let depends_on_others = self.view.follows_ways(list) && self.shard.follows_ways();
-        (!depends_on_others).then(|| list.of(self.shard.ids()))
+        (!depends_on_others).then(|| *list.of(self.shard.ids()))
     }
 
     /// Whether some of its lists may have items. Quicker to see than which.

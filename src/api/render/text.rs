@@ -29,18 +29,18 @@ pub struct Text {
 /// A list.
 #[derive(Debug)]
 struct Pieces {
-    /// Names the list, where what is shown of it depends on nothing else.
-    id: Option<u64>,
+    /// Of the parts of the view. All texts of a snapshot share them.
+    ids: Arc<[ShardId]>,
+    /// Of those parts that have items: most selections have nothing of most parts, and so have many callers.
     pieces: Vec<Piece>,
 }
 
 /// What one part of a view contributes to a list.
 #[derive(Debug)]
 struct Piece {
-    /// Names the part, where what is shown of it depends on nothing else.
-    id: Option<ShardId>,
-    /// None where there are none: most selections have nothing of most parts.
-    items: Option<Arc<Items>>,
+    /// Which part it is.
+    at: usize,
+    items: Arc<Items>,
 }
 
 /// Some items of one list: their texts, joined by commas and packed.
@@ -76,12 +76,10 @@ impl Text {
     pub fn of(view: View<'_>, earlier: Option<&Self>, effort: usize) -> Result<Self, Unwritten> {
         let (mut making, mut lists) = (Making { view, effort, scratch: vec![] }, vec![]);
         for (n, list) in List::ALL.into_iter().enumerate() {
-            let (id, earlier) = (view.id(list), earlier.and_then(|it| it.lists.get(n)));
-            let same = earlier.filter(|it| id.is_some() && it.id == id);
-            let known = earlier.map(|it| &*it.pieces).unwrap_or_default();
-            lists.push(match same {
-                Some(same) => same.clone(),
-                None => Arc::new(Pieces { id, pieces: making.pieces(list, known)? }),
+            let earlier = earlier.and_then(|it| it.lists.get(n));
+            lists.push(match earlier {
+                Some(earlier) if view.shows_the_same(list, &earlier.ids) => earlier.clone(),
+                _ => Arc::new(making.list(list, earlier.map(|it| &**it))?),
             });
         }
         Ok(Self::joined(lists))
@@ -116,9 +114,11 @@ impl Text {
 
     /// How many bytes of memory it takes, about.
     pub fn size(&self) -> usize {
-        let pieces: usize = self.lists.iter().map(|it| it.pieces.len()).sum();
-        let items = self.lists.iter().flat_map(|it| it.items()).count();
-        self.packed + pieces * size_of::<Piece>() + items * size_of::<Items>()
+        let lists = self
+            .lists
+            .iter()
+            .map(|it| size_of_val(&*it.ids) + it.pieces.len() * (size_of::<Piece>() + size_of::<Items>()));
+        self.packed + lists.sum::<usize>()
     }
 
     /// Writes the JSON.
@@ -154,8 +154,17 @@ fn name(list: List) -> &'static str {
 }
 
 impl Pieces {
+    /// What each part has, if it has anything.
+    fn by_id(&self) -> HashMap<ShardId, Option<&Arc<Items>>> {
+        let mut pieces = self.pieces.iter().peekable();
+        let mut items = |at| pieces.next_if(|it| it.at == at).map(|it| &it.items);
+        let mut by_id = HashMap::with_capacity(self.ids.len());
+        by_id.extend(self.ids.iter().enumerate().map(|(at, id)| (*id, items(at))));
+        by_id
+    }
+
     fn items(&self) -> impl Iterator<Item = &Items> {
-        self.pieces.iter().filter_map(|it| it.items.as_deref())
+        self.pieces.iter().map(|it| &*it.items)
     }
 }
 
@@ -167,24 +176,21 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// The pieces of a list, in order. What there already is among those of an earlier text is taken from there.
-    fn pieces(&mut self, list: List, earlier: &[Piece]) -> Result<Vec<Piece>, Unwritten> {
-        let mut known = HashMap::with_capacity(earlier.len());
-        known.extend(earlier.iter().filter_map(|it| Some((it.id?, &it.items))));
-        let mut pieces = Vec::with_capacity(earlier.len());
-        for part in self.view.parts() {
-            let id = part.id(list);
-            let items = match id.and_then(|it| known.get(&it)) {
-                Some(&items) => items.clone(),
+    /// A list. What there already is in an earlier text is taken from there.
+    fn list(&mut self, list: List, earlier: Option<&Pieces>) -> Result<Pieces, Unwritten> {
+        let known = earlier.map(Pieces::by_id).unwrap_or_default();
+        let mut pieces = Vec::new();
+        for (at, part) in self.view.parts().enumerate() {
+            let items = match part.id(list).and_then(|it| known.get(&it)) {
+                Some(&items) => items.cloned(),
                 None if !part.may_have_some() => None,
                 None => self.items(list, part)?,
             };
-            // That a part has nothing is worth knowing where it need not be looked through again.
-            if id.is_some() || items.is_some() {
-                pieces.push(Piece { id, items });
-            }
+            pieces.extend(items.map(|items| Piece { at, items }));
         }
-        Ok(pieces)
+        // Vectors grow by doubling.
+        pieces.shrink_to_fit();
+        Ok(Pieces { ids: self.view.ids(list).clone(), pieces })
     }
 
     fn items(&mut self, list: List, part: Part<'_>) -> Result<Option<Arc<Items>>, Unwritten> {
@@ -249,10 +255,13 @@ pub mod testing {
 
     /// The same, with items in all lists.
     pub fn of_lists(lists: [&[&[&str]]; 4]) -> Text {
-        fn piece(items: &&[&str]) -> Piece {
-            Piece { id: None, items: Items::of(items.iter(), &mut vec![]).unwrap().map(Arc::new) }
+        fn piece((at, items): (usize, &&[&str])) -> Option<Piece> {
+            Some(Piece { at, items: Items::of(items.iter(), &mut vec![]).unwrap()?.into() })
         }
-        let list = |groups: &[&[&str]]| Arc::new(Pieces { id: None, pieces: groups.iter().map(piece).collect() });
+        let list = |groups: &[&[&str]]| {
+            let pieces = groups.iter().enumerate().filter_map(piece).collect();
+            Arc::new(Pieces { ids: Arc::default(), pieces })
+        };
         Text::joined(lists.map(list).to_vec())
     }
 
