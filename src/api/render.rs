@@ -304,7 +304,9 @@ impl Bodies {
             }
             newest => newest.map(|(_, made)| made),
         };
-        let made = match earlier.as_ref().and_then(|it| self.rendered_at_once(snapshot, &key, it)) {
+        // What takes no longer than waiting for somebody else to do it.
+        let at_once = earlier.as_ref().and_then(|it| self.made(snapshot, &key, Some(it), AT_ONCE).ok());
+        let made = match at_once {
             Some(made) => made,
             None => self.render(snapshot.clone(), key.clone(), earlier).await?,
         };
@@ -318,36 +320,33 @@ impl Bodies {
         Ok(body)
     }
 
-    /// What takes no longer than waiting for somebody else to do it.
-    fn rendered_at_once(
-        &self,
-        snapshot: &Snapshot,
-        (grant, selection): &(Hashed, Selection),
-        earlier: &Made,
-    ) -> Option<Made> {
-        let text = Text::of(snapshot.view(&grant.grant, selection), Some(&earlier.text), AT_ONCE).ok()?;
-        let body = self.body(&text);
-        Some(Made { text, body })
-    }
-
     async fn render(
         &self,
         snapshot: Arc<Snapshot>,
-        (grant, selection): (Hashed, Selection),
+        key: (Hashed, Selection),
         earlier: Option<Made>,
     ) -> Result<Made, ApiError> {
         // The whole view is not counted: whoever polls it is not kept waiting by selections.
-        let turn = if selection.is_everything() { None } else { Some(self.turn(&grant).await?) };
+        let turn = if key.1.is_everything() { None } else { Some(self.turn(&key.0).await?) };
         let bodies = self.clone();
         let making = off_path(move || {
             let _turn = turn;
-            let view = snapshot.view(&grant.grant, &selection);
-            let text = Text::of(view, earlier.as_ref().map(|it| &it.text), usize::MAX)?;
-            let body = bodies.body(&text);
-            Ok(Made { text, body })
+            bodies.made(&snapshot, &key, earlier.as_ref(), usize::MAX)
         });
         let made = making.instrument(info_span!("render")).await?;
-        made.map_err(|error: Unwritten| ApiError::Internal(error.to_string()))
+        made.map_err(|error| ApiError::Internal(error.to_string()))
+    }
+
+    fn made(
+        &self,
+        snapshot: &Snapshot,
+        (grant, selection): &(Hashed, Selection),
+        earlier: Option<&Made>,
+        effort: usize,
+    ) -> Result<Made, Unwritten> {
+        let text = Text::of(snapshot.view(&grant.grant, selection), earlier.map(|it| &it.text), effort)?;
+        let body = self.body(&text);
+        Ok(Made { text, body })
     }
 
     /// The body with the content of a text that there already is, or else a new one.

@@ -38,8 +38,10 @@ impl Selection {
 
     /// Whether objects from one to another that have no other labels than these can be among what is selected.
     pub fn may_select(&self, from: &ObjectRef, to: &ObjectRef, labels: &LabelSet) -> bool {
-        let namespaces = || (Included(&*from.namespace), Included(&*to.namespace));
-        let within = || self.namespaces.range::<str, _>(namespaces()).next().is_some();
+        let within = || {
+            let between = (Included(&*from.namespace), Included(&*to.namespace));
+            self.namespaces.range::<str, _>(between).next().is_some()
+        };
         self.labels.may_match(labels) && (self.namespaces.is_empty() || within())
     }
 }
