@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use axum::body::to_bytes;
 use eventmesh_catalog::api::dto;
 use eventmesh_catalog::api::negotiate::Encoding;
 use eventmesh_catalog::api::render::Bodies;
@@ -158,7 +159,8 @@ fn bodies_kept_through_changes_are_those_made_afresh() {
             for (grant, selection) in grants.iter().flat_map(|grant| selections().map(move |it| (grant, it))) {
                 let of = async |bodies: &Bodies| {
                     let body = bodies.get(snapshot, Arc::new(grant.clone()), selection.clone()).await.expect("a body");
-                    (body.tag().to_owned(), body.form(Encoding::Identity).await.expect("a form"))
+                    let form = body.form(Encoding::Identity).await.expect("a form");
+                    (body.tag().to_owned(), to_bytes(form.into(), usize::MAX).await.expect("all of it"))
                 };
                 let (kept, fresh) = runtime.block_on(async { (of(&kept).await, of(&Bodies::default()).await) });
                 let expected = support::answer(snapshot, grant);

@@ -5,11 +5,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use axum::body::Body;
 use eventmesh_catalog::api::negotiate::Encoding;
 use eventmesh_catalog::api::render::Bodies;
 use eventmesh_catalog::index::Index;
 use eventmesh_catalog::mesh::{Grant, Key, MeshGraph, Resource, Selection, Snapshot, Update};
 use eventmesh_catalog::origins::kubernetes::kinds::known_definitions;
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use super::figures::{float, mean, timed};
@@ -139,7 +141,13 @@ impl Published {
 async fn serialize(snapshot: &Arc<Snapshot>) -> usize {
     let body = Bodies::default().get(snapshot, Arc::new(Grant::everything()), Selection::default()).await;
     let body = body.expect("a body");
-    black_box(body.form(Encoding::Identity).await.expect("as it is")).len()
+    let mut form = Body::from(body.form(Encoding::Identity).await.expect("as it is"));
+    let mut len = 0;
+    while let Some(frame) = form.frame().await {
+        let data = frame.expect("some of it").into_data().expect("no trailers");
+        len += black_box(data).len();
+    }
+    len
 }
 
 /// What happens in a cluster: changes to objects all over the mesh, busy ones included, each taken back a little later.

@@ -102,8 +102,7 @@ pub async fn get_event_mesh(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        let bytes = body.form(encoding).await?;
-        let mut response = Response::new(Body::from(bytes));
+        let mut response = Response::new(Body::from(body.form(encoding).await?));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if encoding != Encoding::Identity {

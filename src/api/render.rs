@@ -6,6 +6,7 @@
 
 mod forms;
 mod kept;
+mod streamed;
 mod text;
 
 use std::collections::HashMap;
@@ -15,12 +16,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use axum::http::HeaderValue;
-use bytes::Bytes;
 use hashbrown::DefaultHashBuilder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument as _, info_span};
 
-use self::forms::{Forms, FormsOf};
+use self::forms::{Form, Forms, FormsOf};
 use self::kept::Kept;
 use self::text::{Text, Unwritten};
 use super::error::ApiError;
@@ -85,7 +85,7 @@ impl Body {
     ///
     /// # Errors
     /// When it cannot be made, or when all that is sent to clients takes too much memory already.
-    pub async fn form(&self, encoding: Encoding) -> Result<Bytes, ApiError> {
+    pub async fn form(&self, encoding: Encoding) -> Result<Form, ApiError> {
         self.forms.get(encoding).await
     }
 }

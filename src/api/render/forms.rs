@@ -1,5 +1,7 @@
 //! The forms of bodies: JSON and its compressions, each made once while it is kept, all together within a bound.
 //!
+//! JSON that is large is not made for one client alone: it is written while it is sent.
+//!
 //! Always true:
 //! - all forms that there are, kept or under way to a client, take no more than [`Forms::new`] was told, and one body if
 //!   that is larger; whoever asks for more waits, and is refused in the end;
@@ -8,14 +10,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::body::Body;
 use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument as _, info_span};
 
 use super::kept::Kept;
+use super::streamed::Streamed;
 use super::text::Text;
 use super::{MAX_IDLE, off_path};
 use crate::api::error::ApiError;
@@ -24,6 +28,9 @@ use crate::tally::{self, Cached, Lookups};
 
 /// A text larger than this is written away from the threads that answer.
 const LARGE: usize = 64 << 10;
+/// JSON of more bytes than this is written while it is sent, for the first who asks for it: mostly there is nobody else
+/// before something changes, and it would be kept in vain.
+const STREAMED: usize = 1 << 20;
 /// What a permit stands for, in bytes.
 const UNIT: usize = 1 << 10;
 /// How long to wait for room.
@@ -54,7 +61,7 @@ impl Forms {
     /// The forms of one more text.
     pub fn of(&self, text: Text) -> FormsOf {
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
-        FormsOf { all: self.clone(), number, text, making: Default::default() }
+        FormsOf { all: self.clone(), number, text, streamed: AtomicBool::new(false), making: Default::default() }
     }
 
     /// How many are kept, and how many bytes those take and those that are being sent.
@@ -80,11 +87,31 @@ fn units(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
 }
 
+/// A form on its way to a client.
+#[derive(Debug)]
+pub enum Form {
+    /// All of it, the same for all who ask.
+    Whole(Bytes),
+    /// Written for one client.
+    Streamed(Streamed),
+}
+
+impl From<Form> for Body {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Whole(bytes) => Self::from(bytes),
+            Form::Streamed(streamed) => Self::new(streamed),
+        }
+    }
+}
+
 /// The forms of one text.
 pub struct FormsOf {
     all: Forms,
     number: u64,
     text: Text,
+    /// Whether somebody was sent the JSON while it was written.
+    streamed: AtomicBool,
     /// Held while a form is made: whoever asks for the same waits for it.
     making: [Mutex<()>; Encoding::ALL.len()],
 }
@@ -94,15 +121,27 @@ impl FormsOf {
     ///
     /// # Errors
     /// When it cannot be made, or when there is no room.
-    pub async fn get(&self, encoding: Encoding) -> Result<Bytes, ApiError> {
+    pub async fn get(&self, encoding: Encoding) -> Result<Form, ApiError> {
         let key = (self.number, encoding);
         let kept = self.all.0.kept.get(&key);
         self.all.0.lookups.note(kept.is_some());
         match kept {
-            Some(kept) => Ok(kept),
+            Some(kept) => Ok(Form::Whole(kept)),
+            None if self.is_streamed(encoding) => {
+                let room = self.all.room(self.text.size()).await?;
+                Ok(Form::Streamed(Streamed::new(self.text.clone(), room)))
+            }
             // Boxed, so that those who get what is kept need not move about all that it takes to make it.
-            None => Box::pin(self.made(key)).await,
+            None => Ok(Form::Whole(Box::pin(self.made(key)).await?)),
         }
+    }
+
+    /// Whether there is no use in keeping what somebody asks for: others may not, or there is no place for it.
+    fn is_streamed(&self, encoding: Encoding) -> bool {
+        let len = self.text.len();
+        encoding == Encoding::Identity
+            && len > STREAMED
+            && (!self.streamed.swap(true, Ordering::Relaxed) || len > self.all.0.kept.room())
     }
 
     /// A form that was not kept a moment ago.
@@ -129,7 +168,7 @@ impl FormsOf {
         let bytes = written.map_err(|error| ApiError::Internal(format!("{}: {error}", encoding.name())))?;
         let spare = room.num_permits().saturating_sub(units(bytes.len()) as usize);
         drop(room.split(spare));
-        Ok(Bytes::from_owner(Form { bytes, _room: room }))
+        Ok(Bytes::from_owner(Roomed { bytes, _room: room }))
     }
 
     fn making(&self, encoding: Encoding) -> &Mutex<()> {
@@ -152,12 +191,12 @@ impl Drop for FormsOf {
 }
 
 /// Bytes, and the room that they take for as long as somebody holds them.
-struct Form {
+struct Roomed {
     bytes: Vec<u8>,
     _room: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Form {
+impl AsRef<[u8]> for Roomed {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -196,6 +235,9 @@ fn written(text: &Text, encoding: Encoding) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+    use hyper::body::Body as _;
+
     use super::super::text::testing::{text, written};
     use super::*;
 
@@ -208,12 +250,16 @@ mod tests {
         forms.0.kept.totals().1
     }
 
+    async fn sent(form: Form) -> Bytes {
+        axum::body::to_bytes(form.into(), usize::MAX).await.unwrap()
+    }
+
     #[tokio::test]
     async fn every_form_says_the_same() {
         for text in [text(&[]), text(&[&["a", "b"], &["c"]]), large(200, "abc")] {
             let (json, forms) = (written(&text), Forms::new(1 << 20).of(text));
             for encoding in Encoding::ALL {
-                let form = forms.get(encoding).await.unwrap();
+                let form = sent(forms.get(encoding).await.unwrap()).await;
                 let mut decoded = Vec::new();
                 match encoding {
                     Encoding::Zstd => decoded = zstd::decode_all(&*form).unwrap(),
@@ -224,7 +270,8 @@ mod tests {
                     Encoding::Identity => decoded = form.to_vec(),
                 }
                 assert_eq!(String::from_utf8(decoded).unwrap(), json, "{}", encoding.name());
-                assert_eq!(forms.get(encoding).await.unwrap().as_ptr(), form.as_ptr(), "it is made once");
+                let again = sent(forms.get(encoding).await.unwrap()).await;
+                assert_eq!(again.as_ptr(), form.as_ptr(), "it is made once");
             }
         }
     }
@@ -242,11 +289,11 @@ mod tests {
         let refused = bodies[3].get(Encoding::Identity).await;
         assert_eq!(refused.unwrap_err(), ApiError::NoRoom);
         assert_eq!(bodies[3].get(Encoding::Zstd).await.unwrap_err(), ApiError::NoRoom, "it might be as large");
-        let waiting = tokio::spawn(async move { bodies[4].get(Encoding::Identity).await.map(|it| it.len()) });
+        let waiting = tokio::spawn(async move { sent(bodies[4].get(Encoding::Identity).await.unwrap()).await.len() });
         tokio::time::sleep(PATIENCE / 2).await;
         assert!(!waiting.is_finished());
         held.clear();
-        assert!(waiting.await.unwrap().unwrap() > 30 << 10, "room is given back");
+        assert!(waiting.await.unwrap() > 30 << 10, "room is given back");
     }
 
     #[tokio::test]
@@ -254,7 +301,7 @@ mod tests {
         let forms = Forms::new(10 << 10);
         let body = forms.of(large(40, "large"));
         for _ in 0..2 {
-            assert!(body.get(Encoding::Identity).await.unwrap().len() > 40 << 10);
+            assert!(sent(body.get(Encoding::Identity).await.unwrap()).await.len() > 40 << 10);
         }
         assert_eq!(kept(&forms), 0);
         assert_eq!(forms.0.room.available_permits(), 10);
@@ -283,5 +330,41 @@ mod tests {
         assert!(forms.0.room.available_permits() < 80);
         drop(form);
         assert_eq!(forms.0.room.available_permits(), 100);
+    }
+
+    #[tokio::test]
+    async fn what_is_large_is_not_kept_for_one() {
+        let forms = Forms::new(8 << 20);
+        let item = "ab".repeat(15 << 10);
+        let text = text(&[&[item.as_str()] as &[_]; 40]);
+        let (json, len) = (written(&text), text.len());
+        let body = forms.of(text);
+        let mut streamed = Body::from(body.get(Encoding::Identity).await.unwrap());
+        assert_eq!(streamed.size_hint().exact(), Some(len as u64));
+        let frame = streamed.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(frame.len() < len / 8);
+        assert_eq!(streamed.size_hint().exact(), Some((len - frame.len()) as u64));
+        let room = forms.0.room.available_permits();
+        assert!(room < 8 << 10, "the text counts for as long as it is read");
+        assert!(room > 7 << 10, "the JSON is not there");
+        let rest = axum::body::to_bytes(streamed, usize::MAX).await.unwrap();
+        assert!([frame, rest].concat() == json.as_bytes());
+        assert_eq!((kept(&forms), forms.0.room.available_permits()), (0, 8 << 10));
+
+        let second = body.get(Encoding::Identity).await.unwrap();
+        assert_eq!(kept(&forms), len);
+        assert!(sent(second).await == json);
+        body.get(Encoding::Gzip).await.unwrap();
+        assert!(kept(&forms) > len, "what takes time is made once");
+    }
+
+    #[tokio::test]
+    async fn what_has_no_place_is_never_there_as_a_whole() {
+        let forms = Forms::new(2 << 20);
+        let body = forms.of(large(1100, "ab"));
+        for _ in 0..3 {
+            assert!(matches!(body.get(Encoding::Identity).await, Ok(Form::Streamed(_))));
+            assert_eq!(forms.0.room.available_permits(), 2 << 10, "it is given back by whoever reads no further");
+        }
     }
 }

@@ -126,20 +126,55 @@ impl Text {
     /// # Errors
     /// When `to` cannot be written to.
     pub fn write(&self, mut to: impl Write) -> io::Result<()> {
-        let mut text = Vec::new();
-        for (n, (list, pieces)) in List::ALL.into_iter().zip(self.lists.iter()).enumerate() {
-            write!(to, "{}\"{}\":[", if n == 0 { '{' } else { ',' }, name(list))?;
-            let mut items = pieces.items();
-            if let Some(first) = items.next() {
-                to.write_all(first.unpacked(&mut text)?)?;
-            }
-            for more in items {
-                to.write_all(b",")?;
-                to.write_all(more.unpacked(&mut text)?)?;
-            }
-            to.write_all(b"]")?;
+        let (mut reading, mut json) = (self.clone().read(), Vec::new());
+        while reading.next(&mut json)? {
+            to.write_all(&json)?;
+            json.clear();
         }
-        to.write_all(b"}")
+        Ok(())
+    }
+
+    /// The JSON, a little at a time.
+    pub fn read(self) -> Reading {
+        Reading { text: self, list: 0, piece: 0 }
+    }
+}
+
+/// The JSON of a text that is read from its beginning to its end.
+#[derive(Debug)]
+pub struct Reading {
+    text: Text,
+    /// Where it goes on.
+    list: usize,
+    piece: usize,
+}
+
+impl Reading {
+    /// Appends the text of the next piece to a buffer, with all that there is before and after it; false at the end.
+    ///
+    /// # Errors
+    /// When the piece cannot be unpacked.
+    pub fn next(&mut self, json: &mut Vec<u8>) -> io::Result<bool> {
+        let Some((list, pieces)) = List::ALL.get(self.list).zip(self.text.lists.get(self.list)) else {
+            return Ok(false);
+        };
+        if self.piece == 0 {
+            write!(json, "{}\"{}\":[", if self.list == 0 { '{' } else { ',' }, name(*list))?;
+        } else {
+            json.push(b',');
+        }
+        if let Some(piece) = pieces.pieces.get(self.piece) {
+            piece.items.unpack(json)?;
+            self.piece += 1;
+        }
+        if self.piece == pieces.pieces.len() {
+            (self.list, self.piece) = (self.list + 1, 0);
+            json.push(b']');
+        }
+        if self.list == List::ALL.len() {
+            json.push(b'}');
+        }
+        Ok(true)
     }
 }
 
@@ -230,11 +265,13 @@ impl Items {
         Ok(Some(Self { digests: digests.into(), len: scratch.len(), packed: packed.into() }))
     }
 
-    /// Their text, in a buffer that is used again and again.
-    fn unpacked<'a>(&self, buffer: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
-        buffer.resize(self.len, 0);
-        lz4_flex::block::decompress_into(&self.packed, buffer).map_err(io::Error::other)?;
-        Ok(buffer)
+    /// Appends their text to a buffer.
+    fn unpack(&self, json: &mut Vec<u8>) -> io::Result<()> {
+        let start = json.len();
+        json.resize(start + self.len, 0);
+        let place = json.get_mut(start..).unwrap_or_default();
+        lz4_flex::block::decompress_into(&self.packed, place).map_err(io::Error::other)?;
+        Ok(())
     }
 }
 
