@@ -61,7 +61,7 @@ pub struct Report {
 }
 
 const HEAD: &str = "
-| at s | RSS MiB (max) | 304 P50 / P99 ms | 200 P50 / P99 ms | bare P50 / P99 ms | bare body P50 / P99 ms | answers | 503 away | other | wrong | checked | writes | newcomers | lists | restarts | threads | files | load |
+| at s | RSS MiB (at rest, max) | 304 P50 / P99 ms | 200 P50 / P99 ms | bare P50 / P99 ms | bare body P50 / P99 ms | answers | 503 away | other | wrong | checked | writes | newcomers | lists | restarts | threads | files | load |
 | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |";
 
 impl Report {
@@ -127,6 +127,7 @@ impl Report {
             );
         };
         held("memory, MiB", Row::memory, &|it| it * MEMORY);
+        held("memory at rest, MiB", Row::least_memory, &|it| it * MEMORY);
         held("304 / bare route, P50", |it| it.samples.ratio(), &|it| it * TIMES);
         held("200 / bare body, P50", |it| it.samples.ratio_of_bodies(), &|it| it * TIMES);
         held("threads", |it| it.typical(|it| it.threads), &|it| it + MORE);
@@ -164,13 +165,18 @@ impl Row {
         self.typical(|it| it.memory)
     }
 
+    /// What is held when nothing is done: how long something is done differs from row to row.
+    fn least_memory(&self) -> f64 {
+        self.usage.iter().map(|it| it.memory).fold(f64::INFINITY, f64::min)
+    }
+
     fn line(&self) -> String {
         let Self { usage, samples, counts, .. } = self;
         let peak = usage.iter().map(|it| it.memory).fold(0.0, f64::max);
         let times = |of: &[f64]| format!("{:.2} / {:.1}", percentile(of, 50) * 1000.0, percentile(of, 99) * 1000.0);
         let cells = [
             self.at.as_secs().to_string(),
-            format!("{:.1} ({peak:.1})", self.memory()),
+            format!("{:.1} ({:.1}, {peak:.1})", self.memory(), self.least_memory()),
             times(&samples.unchanged),
             times(&samples.whole),
             times(&samples.bare),
