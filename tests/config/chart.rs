@@ -20,6 +20,9 @@ imagePullSecrets: [{ name: pull }]
 log: info,eventmesh_catalog=debug
 logFormat: text
 config: { max-staleness: 30m, strict-audience: true, max-connections: 99 }
+extraEnv: [{ name: A, value: b }, { name: C, valueFrom: { secretKeyRef: { name: d, key: e } } }]
+extraVolumes: [{ name: more, secret: { secretName: more } }]
+extraVolumeMounts: [{ name: more, mountPath: /etc/more, readOnly: true }]
 service: { port: 8443, annotations: { a: b } }
 serviceAccount: { annotations: { a: b } }
 extraSubscriberRules: [{ apiGroups: [apps], resources: [deployments], verbs: [list, watch] }]
@@ -37,6 +40,9 @@ priorityClassName: system-cluster-critical
 ";
 const TLS: &str =
     "{ tls: { secretName: tls }, podDisruptionBudget: { enabled: false }, networkPolicy: { enabled: false } }";
+/// Nothing of the chart's own to mount beside what is given.
+const MOUNTED: &str =
+    "{ extraVolumes: [{ name: more, emptyDir: {} }], extraVolumeMounts: [{ name: more, mountPath: /etc/more }] }";
 
 /// The program, of this version; built with Go from its module, once.
 pub fn program() -> &'static Path {
@@ -122,7 +128,7 @@ fn the_chart_is_of_the_version_of_the_service() {
 
 #[test]
 fn the_chart_has_no_flaws() {
-    for values in ["", FULL, TLS] {
+    for values in ["", FULL, TLS, MOUNTED] {
         let said = helm(&["lint", CHART, "--strict", "--kube-version", "1.33"], values);
         assert!(said.as_ref().is_ok_and(|it| it.contains("0 chart(s) failed")), "{said:?}");
     }
@@ -147,7 +153,7 @@ async fn a_server_accepts_all_of_the_chart() {
     for namespace in of_kind(&render("overlays/default"), "Namespace") {
         cluster.apply(namespace).await;
     }
-    for values in ["", FULL, TLS] {
+    for values in ["", FULL, TLS, MOUNTED] {
         // Their definitions are not installed here.
         let foreign = ["ServiceMonitor", "PrometheusRule", "HTTPRoute"];
         let objects = templates("eventmesh-catalog", values).into_iter();
@@ -185,8 +191,24 @@ fn the_service_takes_what_the_chart_gives_it() {
     assert_eq!(server["image"], "registry.example.com/events:1");
 }
 
-/// What is set by the chart itself, or names files that are not in its Pods.
-const NOT_GIVEN: [&str; 14] = [
+#[test]
+fn what_is_given_beside_the_chart_is_in_its_pods() {
+    for values in [FULL, MOUNTED] {
+        let objects = templates("eventmesh-catalog", values);
+        let pod = &of_kind(&objects, "Deployment").next().unwrap()["spec"]["template"]["spec"];
+        let last = |list: &Value| list.as_array().unwrap().last().unwrap().clone();
+        assert_eq!(last(&pod["volumes"])["name"], "more", "{values}");
+        assert_eq!(last(&pod["containers"][0]["volumeMounts"])["mountPath"], "/etc/more", "{values}");
+    }
+    let objects = templates("eventmesh-catalog", FULL);
+    let env = &of_kind(&objects, "Deployment").next().unwrap()["spec"]["template"]["spec"]["containers"][0]["env"];
+    let names: Vec<_> = env.as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["EVENTMESH_LOG_FORMAT", "EVENTMESH_LOG", "A", "C"]);
+    assert_eq!(env[3]["valueFrom"]["secretKeyRef"], json!({ "name": "d", "key": "e" }));
+}
+
+/// What is set by the chart itself, or is of no use in its Pods.
+const NOT_GIVEN: [&str; 13] = [
     "admin-listen",
     "authentication-config",
     "context",
@@ -198,7 +220,6 @@ const NOT_GIVEN: [&str; 14] = [
     "manifests",
     "shutdown-delay",
     "tls-cert",
-    "tls-client-ca",
     "tls-key",
     "tokens-file",
 ];
@@ -237,6 +258,10 @@ fn values_that_cannot_be_are_refused() {
         ("logFormat: xml", "logFormat"),
         ("config: { listen: 'x:1' }", "listen"),
         ("config: { log-format: text }", "log-format"),
+        ("extraEnv: [{ name: EVENTMESH_LOG, value: debug }]", "extraEnv"),
+        ("extraEnv: [{ name: A, value: 1 }]", "value"),
+        ("extraVolumes: [{ name: tls, emptyDir: {} }]", "extraVolumes"),
+        ("extraVolumeMounts: [{ name: x, mountPath: /etc/eventmesh-catalog }]", "mountPath"),
         ("service: { port: 0 }", "port"),
         ("service: { ports: [] }", "ports"),
         ("serviceMonitor: { interval: often }", "interval"),
