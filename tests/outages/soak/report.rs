@@ -132,14 +132,15 @@ impl Report {
         held("200 / bare body, P50", |it| it.samples.ratio_of_bodies(), &|it| it * TIMES);
         held("threads", |it| it.typical(|it| it.threads), &|it| it + MORE);
         held("open files", |it| it.typical(|it| it.files), &|it| it + MORE);
-        // The trend of two thirds, as far as it would go in the time of all of them.
-        let (late, all) = (&rows[third..], of(rows, Row::memory));
-        let slope = slope(&late.iter().map(|it| (it.at.as_secs_f64(), it.memory())).collect::<Vec<_>>());
+        // The trend of two thirds, as far as it would go in the time of all of them: of what is held at rest, as how much of
+        // a row something is done in is the machine's.
+        let (late, all) = (&rows[third..], of(rows, Row::least_memory));
+        let slope = slope(&late.iter().map(|it| (it.at.as_secs_f64(), it.least_memory())).collect::<Vec<_>>());
         let growth = slope * late.last().map_or(0.0, |it| it.at.as_secs_f64());
         let met = growth <= (MEMORY - 1.0) * all;
         let told = if met { "met" } else { "MISSED" };
         println!(
-            "trend of memory: {:+.1} MiB an hour, {growth:+.1} MiB in such a run, of {all:.1}: {told}",
+            "trend of memory at rest: {:+.1} MiB an hour, {growth:+.1} MiB in such a run, of {all:.1}: {told}",
             slope * 3600.0
         );
         good && met
@@ -165,7 +166,7 @@ impl Row {
         self.typical(|it| it.memory)
     }
 
-    /// What is held when nothing is done: how long something is done differs from row to row.
+    /// What is held when nothing is done.
     fn least_memory(&self) -> f64 {
         self.usage.iter().map(|it| it.memory).fold(f64::INFINITY, f64::min)
     }
