@@ -127,7 +127,7 @@ impl FormsOf {
         self.all.0.lookups.note(kept.is_some());
         match kept {
             Some(kept) => Ok(Form::Whole(kept)),
-            None if self.is_streamed(encoding) => {
+            None if self.is_for_one(encoding) => {
                 let room = self.all.room(self.text.size()).await?;
                 Ok(Form::Streamed(Streamed::new(self.text.clone(), room)))
             }
@@ -136,8 +136,8 @@ impl FormsOf {
         }
     }
 
-    /// Whether there is no use in keeping what somebody asks for: others may not, or there is no place for it.
-    fn is_streamed(&self, encoding: Encoding) -> bool {
+    /// Whether a form that is asked for now is for this one client: as it is the first, or as there is no place to keep it.
+    fn is_for_one(&self, encoding: Encoding) -> bool {
         let len = self.text.len();
         encoding == Encoding::Identity
             && len > STREAMED
