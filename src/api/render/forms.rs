@@ -28,8 +28,8 @@ use crate::tally::{self, Cached, Lookups};
 
 /// A text larger than this is written away from the threads that answer.
 const LARGE: usize = 64 << 10;
-/// JSON of more bytes than this is written while it is sent, for the first who asks for it: mostly there is nobody else
-/// before something changes, and it would be kept in vain.
+/// JSON of more bytes than this, and more than a quarter of what may be kept, is written while it is sent, for the first
+/// who asks for it: mostly there is nobody else before something changes, and it would take the place of much else in vain.
 const STREAMED: usize = 1 << 20;
 /// What a permit stands for, in bytes.
 const UNIT: usize = 1 << 10;
@@ -127,33 +127,32 @@ impl FormsOf {
         self.all.0.lookups.note(kept.is_some());
         match kept {
             Some(kept) => Ok(Form::Whole(kept)),
-            None if self.is_for_one(encoding) => {
-                let room = self.all.room(self.text.size()).await?;
-                Ok(Form::Streamed(Streamed::new(self.text.clone(), room)))
-            }
             // Boxed, so that those who get what is kept need not move about all that it takes to make it.
-            None => Ok(Form::Whole(Box::pin(self.made(key)).await?)),
+            None => Box::pin(self.made(key)).await,
         }
-    }
-
-    /// Whether a form that is asked for now is for this one client: as it is the first, or as there is no place to keep it.
-    fn is_for_one(&self, encoding: Encoding) -> bool {
-        let len = self.text.len();
-        encoding == Encoding::Identity
-            && len > STREAMED
-            && (!self.streamed.swap(true, Ordering::Relaxed) || len > self.all.0.kept.room())
     }
 
     /// A form that was not kept a moment ago.
-    async fn made(&self, key: (u64, Encoding)) -> Result<Bytes, ApiError> {
+    async fn made(&self, key: (u64, Encoding)) -> Result<Form, ApiError> {
         let (_, encoding) = key;
+        if encoding == Encoding::Identity && self.is_for_one() {
+            let room = self.all.room(self.text.size()).await?;
+            return Ok(Form::Streamed(Streamed::new(self.text.clone(), room)));
+        }
         let _making = self.making(encoding).lock().await;
         if let Some(kept) = self.all.0.kept.get(&key) {
-            return Ok(kept);
+            return Ok(Form::Whole(kept));
         }
         let form = self.make(encoding).instrument(info_span!("compress", eventmesh.encoding = encoding.name())).await?;
         self.all.0.kept.put(key, form.clone(), form.len());
-        Ok(form)
+        Ok(Form::Whole(form))
+    }
+
+    /// Whether JSON that is asked for now is for this one client: it is large, and either nobody asked for it before or it
+    /// could not be kept.
+    fn is_for_one(&self) -> bool {
+        let (len, room) = (self.text.len(), self.all.0.kept.room());
+        len > STREAMED.max(room / 4) && (!self.streamed.swap(true, Ordering::Relaxed) || len > room)
     }
 
     async fn make(&self, encoding: Encoding) -> Result<Bytes, ApiError> {

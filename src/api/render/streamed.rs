@@ -19,13 +19,15 @@ pub struct Streamed {
     reading: Reading,
     /// How many bytes are still to come.
     left: usize,
+    /// Whether it is the turn of others.
+    yields: bool,
     /// For what it holds: the text may be one that nobody else needs any more.
     _room: OwnedSemaphorePermit,
 }
 
 impl Streamed {
     pub fn new(text: Text, room: OwnedSemaphorePermit) -> Self {
-        Self { left: text.len(), reading: text.read(), _room: room }
+        Self { left: text.len(), reading: text.read(), yields: false, _room: room }
     }
 
     /// Nothing after the end.
@@ -41,9 +43,15 @@ impl Body for Streamed {
     type Data = Bytes;
     type Error = io::Error;
 
-    /// Never has to wait: whoever cannot send more does not ask for more.
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        Poll::Ready(self.get_mut().chunk().transpose().map(|it| it.map(Frame::data)))
+    /// Lets others have the thread after each chunk: whoever reads fast enough would keep it to the end.
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        if std::mem::take(&mut this.yields) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        this.yields = true;
+        Poll::Ready(this.chunk().transpose().map(|it| it.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
