@@ -124,6 +124,7 @@ const PLAN: &[Floor] = &[
         ],
     },
     // Second floor: axum, status codes and wire types are nowhere below.
+    Floor { part: "api/render/streamed", parts: &["api"], crates: &["bytes", "http_body", "tokio"] },
     Floor {
         part: "api",
         parts: &["api", "access", "index", "mesh", "tally"],

@@ -234,8 +234,8 @@ fn written(text: &Text, encoding: Encoding) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use http_body::Body as _;
     use http_body_util::BodyExt as _;
-    use hyper::body::Body as _;
 
     use super::super::text::testing::{text, written};
     use super::*;
