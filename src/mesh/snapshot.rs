@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use super::object::{Key, ObjectRef, Pairs};
+use super::object::{Key, ObjectRef};
 use super::place::{Extent, Places};
 use super::resource::{Forward, Resource};
 use super::selector::{LabelSet, Selection};
@@ -33,12 +33,12 @@ pub struct Shard {
     /// Triggers and subscriptions, each with the subscriber that it names.
     subscribers: Arc<[(Key, Key)]>,
     follows_ways: bool,
-    /// Of the objects that lists can have.
-    labels: LabelSet,
+    /// Of the objects that can be in a list in that role.
+    labels: PerRole<LabelSet>,
 }
 
-/// Names some content of a shard for as long as the process lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Names some content of a shard for as long as the process lives. What came later is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShardId {
     revision: u64,
     ordinal: usize,
@@ -331,10 +331,15 @@ impl Shard {
         self.follows_ways
     }
 
-    /// Whether some of it may be selected.
-    pub fn may_have(&self, selection: &Selection) -> bool {
+    /// What labels its objects have, about, by the role that they can be in a list in.
+    pub fn labels(&self) -> &PerRole<LabelSet> {
+        &self.labels
+    }
+
+    /// Whether some of what has no other labels than these may be selected.
+    pub fn may_have(&self, selection: &Selection, labels: &LabelSet) -> bool {
         let [Some(first), Some(last)] = [self.entries.first(), self.entries.last()] else { return false };
-        selection.may_select(&first.resource.key, &last.resource.key, &self.labels)
+        selection.may_select(&first.resource.key, &last.resource.key, labels)
     }
 
     /// New states and their places, if all of them are of objects that are here and stay.
@@ -354,7 +359,7 @@ impl Shard {
             }
             let subscribes = subscriber(old).is_some() || subscriber(new).is_some();
             same_subscribers &= !subscribes || Arc::ptr_eq(&old.resource, &new.resource);
-            same_labels &= shown_labels(old) == shown_labels(new);
+            same_labels &= old.links.roles() == new.links.roles() && old.resource.labels == new.resource.labels;
             old.clone_from(new);
         }
         ids.renew(roles, id);
@@ -394,13 +399,16 @@ fn subscriber(entry: &Entry) -> Option<&Key> {
     entry.resource.subscription()?.subscriber()
 }
 
-fn labels(entries: &[Entry]) -> LabelSet {
-    LabelSet::of(entries.iter().filter_map(shown_labels))
-}
-
-/// Of an object that lists can have.
-fn shown_labels(entry: &Entry) -> Option<&Pairs> {
-    (entry.links.roles() != PerRole::all(false)).then_some(&entry.resource.labels)
+fn labels(entries: &[Entry]) -> PerRole<LabelSet> {
+    let of_those = |play: fn(PerRole<bool>) -> bool| {
+        let players = entries.iter().filter(|it| play(it.links.roles()));
+        LabelSet::of(players.map(|it| &it.resource.labels))
+    };
+    PerRole {
+        event_types: of_those(|it| it.event_types),
+        conduits: of_those(|it| it.conduits),
+        sources: of_those(|it| it.sources),
+    }
 }
 
 fn follows_ways(entries: &[Entry]) -> bool {

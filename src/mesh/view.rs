@@ -186,35 +186,35 @@ impl<'a> Part<'a> {
         (!depends_on_others).then(|| *list.of(self.shard.ids()))
     }
 
-    /// Whether some of its lists may have items. Quicker to see than which.
-    pub fn may_have_some(&self) -> bool {
-        self.shard.may_have(self.view.selection)
+    /// Whether a list may have items. Quicker to see than which.
+    pub fn may_have_some(&self, list: List) -> bool {
+        self.shard.may_have(self.view.selection, list.of(self.shard.labels()))
     }
 
     pub fn event_types(self) -> impl Iterator<Item = EventTypeView<'a>> {
-        self.selected(|it| it.event_type.is_some()).filter_map(move |entry| self.event_type(entry))
+        self.selected(List::EventTypes, |it| it.event_type.is_some()).filter_map(move |entry| self.event_type(entry))
     }
 
     pub fn brokers(self) -> impl Iterator<Item = ConduitView<'a>> {
-        self.conduits().filter(|it| it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
+        self.conduits(List::Brokers).filter(|it| it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
     }
 
     pub fn subscribables(self) -> impl Iterator<Item = ConduitView<'a>> {
-        self.conduits().filter(|it| !it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
+        self.conduits(List::Subscribables).filter(|it| !it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
     }
 
     pub fn sources(self) -> impl Iterator<Item = SourceView<'a>> {
-        self.selected(|it| it.source.is_some()).filter_map(move |entry| self.source(entry))
+        self.selected(List::Sources, |it| it.source.is_some()).filter_map(move |entry| self.source(entry))
     }
 
-    fn conduits(self) -> impl Iterator<Item = &'a Entry> {
-        self.selected(|it| it.conduit.is_some())
+    fn conduits(self, list: List) -> impl Iterator<Item = &'a Entry> {
+        self.selected(list, |it| it.conduit.is_some())
     }
 
     /// The selected ones among those with some links. Most objects have none that are shown, and are not looked at.
-    fn selected(self, have: impl Fn(&Links) -> bool) -> impl Iterator<Item = &'a Entry> {
+    fn selected(self, list: List, have: impl Fn(&Links) -> bool) -> impl Iterator<Item = &'a Entry> {
         let view = self.view;
-        let entries = if self.may_have_some() { self.shard.entries() } else { &[] };
+        let entries = if self.may_have_some(list) { self.shard.entries() } else { &[] };
         entries.iter().filter(move |Entry { resource, links }| {
             have(links) && view.sees(&resource.key) && view.selection.selects(&resource.key, &resource.labels)
         })

@@ -6,9 +6,10 @@
 //! - a piece that is used again says what rendering its part would say.
 
 use std::io::{self, Write};
+use std::iter::{Enumerate, Peekable};
+use std::slice::Iter;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use serde::Serialize;
 
 use crate::api::dto;
@@ -189,17 +190,33 @@ fn name(list: List) -> &'static str {
 }
 
 impl Pieces {
-    /// What each part has, if it has anything.
-    fn by_id(&self) -> HashMap<ShardId, Option<&Arc<Items>>> {
-        let mut pieces = self.pieces.iter().peekable();
-        let mut items = |at| pieces.next_if(|it| it.at == at).map(|it| &it.items);
-        let mut by_id = HashMap::with_capacity(self.ids.len());
-        by_id.extend(self.ids.iter().enumerate().map(|(at, id)| (*id, items(at))));
-        by_id
-    }
-
     fn items(&self) -> impl Iterator<Item = &Items> {
         self.pieces.iter().map(|it| &*it.items)
+    }
+}
+
+/// A list of an earlier text, gone through once while the list of a later one is made: the parts that are in both are in the
+/// same order in both.
+struct Known<'a> {
+    newest: Option<ShardId>,
+    ids: Enumerate<Iter<'a, ShardId>>,
+    pieces: Peekable<Iter<'a, Piece>>,
+}
+
+impl<'a> Known<'a> {
+    fn of(earlier: &'a Pieces) -> Self {
+        let (ids, pieces) = (earlier.ids.iter(), earlier.pieces.iter());
+        Self { newest: ids.clone().max().copied(), ids: ids.enumerate(), pieces: pieces.peekable() }
+    }
+
+    /// What the earlier text has of a part, if it has anything; nothing where the part is newer than that text.
+    fn take(&mut self, id: ShardId) -> Option<Option<Arc<Items>>> {
+        if Some(id) > self.newest {
+            return None;
+        }
+        let (at, _) = self.ids.find(|(_, known)| **known == id)?;
+        while self.pieces.next_if(|it| it.at < at).is_some() {}
+        Some(self.pieces.next_if(|it| it.at == at).map(|it| it.items.clone()))
     }
 }
 
@@ -213,12 +230,12 @@ struct Making<'a> {
 impl Making<'_> {
     /// A list. What there already is in an earlier text is taken from there.
     fn list(&mut self, list: List, earlier: Option<&Pieces>) -> Result<Pieces, Unwritten> {
-        let known = earlier.map(Pieces::by_id).unwrap_or_default();
+        let mut known = earlier.map(Known::of);
         let mut pieces = Vec::new();
         for (at, part) in self.view.parts().enumerate() {
-            let items = match part.id(list).and_then(|it| known.get(&it)) {
-                Some(&items) => items.cloned(),
-                None if !part.may_have_some() => None,
+            let items = match part.id(list).and_then(|it| known.as_mut()?.take(it)) {
+                Some(items) => items,
+                None if !part.may_have_some(list) => None,
                 None => self.items(list, part)?,
             };
             pieces.extend(items.map(|items| Piece { at, items }));
