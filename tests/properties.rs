@@ -149,13 +149,15 @@ fn selections() -> [Selection; 3] {
 fn bodies_kept_through_changes_are_those_made_afresh() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let changes = vec(vec(meshes::change(), 1..3), 1..6);
-    check("bodies", 150, (mesh(20..50), meshes::rules(), changes), |(mesh, rules, changes)| {
+    let spread = |mesh: Mesh| Mesh::new(meshes::separators().into_iter().chain(mesh.0));
+    let meshes = mesh(20..50).prop_map(spread);
+    check("bodies", 150, (meshes, meshes::rules(), changes), |(mesh, rules, changes)| {
         let (mut index, mut state, kept) = (index(), State::new(&mesh), Bodies::default());
         index.apply(upserts(mesh.resources()), true);
+        let grants = [Grant::everything(), rules.grant(&mesh.resources())];
         for batch in [&vec![]].into_iter().chain(&changes) {
             index.apply(made(&mut state, batch), true);
             let snapshot = index.snapshot();
-            let grants = [Grant::everything(), rules.grant(&state.mesh().resources())];
             for (grant, selection) in grants.iter().flat_map(|grant| selections().map(move |it| (grant, it))) {
                 let of = async |bodies: &Bodies| {
                     let body = bodies.get(snapshot, Arc::new(grant.clone()), selection.clone()).await.expect("a body");

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::mesh::object::ObjectRef;
 use crate::mesh::resource::Resource;
-use crate::mesh::view::{ConduitView, EventTypeView, SourceView, View};
+use crate::mesh::view::{self, ConduitView, EventTypeView, SourceView, View};
 
 /// The event mesh, as far as the caller may see it. All lists are sorted by namespace, then name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -130,6 +130,27 @@ pub struct Reference {
     pub namespace: String,
     #[schema(example = "orders")]
     pub name: String,
+}
+
+/// An item of one of the lists.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Item {
+    EventType(EventType),
+    Broker(Broker),
+    Subscribable(Subscribable),
+    Source(Source),
+}
+
+impl From<view::Item<'_>> for Item {
+    fn from(item: view::Item<'_>) -> Self {
+        match item {
+            view::Item::EventType(it) => Self::EventType(it.into()),
+            view::Item::Broker(it) => Self::Broker(it.into()),
+            view::Item::Subscribable(it) => Self::Subscribable(it.into()),
+            view::Item::Source(it) => Self::Source(it.into()),
+        }
+    }
 }
 
 impl From<View<'_>> for EventMesh {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use super::object::{Key, ObjectRef};
+use super::object::{Key, ObjectRef, Pairs};
 use super::place::{Extent, Places};
 use super::resource::{Forward, Resource};
-use super::selector::{LabelSet, Selection};
+use super::selector::LabelSet;
 use crate::cesql::Verdict;
 
 /// The mesh as it was at one moment.
@@ -14,6 +14,8 @@ use crate::cesql::Verdict;
 pub struct Snapshot {
     revision: u64,
     complete: bool,
+    /// Of the entry that came last.
+    newest: EntryId,
     /// Sorted, and never empty ones.
     shards: Vec<Arc<Shard>>,
     ids: PerRole<Arc<[ShardId]>>,
@@ -33,12 +35,12 @@ pub struct Shard {
     /// Triggers and subscriptions, each with the subscriber that it names.
     subscribers: Arc<[(Key, Key)]>,
     follows_ways: bool,
-    /// Of the objects that can be in a list in that role.
-    labels: PerRole<LabelSet>,
+    /// Of the objects that can be in a list in that role, if there are any.
+    labels: PerRole<Option<LabelSet>>,
 }
 
 /// Names some content of a shard for as long as the process lives. What came later is greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId {
     revision: u64,
     ordinal: usize,
@@ -69,11 +71,39 @@ impl<T: Copy> PerRole<T> {
     }
 }
 
-/// An object and its relations.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An object and its relations. Those are equal that say the same, whenever they came.
+#[derive(Debug, Clone)]
 pub struct Entry {
+    id: EntryId,
     pub resource: Arc<Resource>,
     pub links: Links,
+}
+
+/// Names what an entry said from one change of it to the next, for as long as the process lives. What came later is greater.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EntryId(u64);
+
+impl Entry {
+    pub fn new(resource: Arc<Resource>, links: Links) -> Self {
+        Self { id: EntryId::default(), resource, links }
+    }
+
+    /// Of an entry in a snapshot; others have none yet.
+    pub fn id(&self) -> EntryId {
+        self.id
+    }
+
+    /// Whether what is seen of it as a source depends on what is seen of others: on the way to an event type.
+    pub fn follows_ways(&self) -> bool {
+        self.links.source.as_ref().is_some_and(|it| it.supplies.iter().any(|it| it.if_reachable))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { id: _, resource, links } = self;
+        (resource, links) == (&other.resource, &other.links)
+    }
 }
 
 /// The relations of an object, by what it is: an object can be a conduit and a source. Behind pointers that are shared, as a
@@ -166,6 +196,11 @@ impl Snapshot {
         self.complete
     }
 
+    /// Of the entry that came last.
+    pub fn newest(&self) -> EntryId {
+        self.newest
+    }
+
     /// Names what the shards have of each role, one after the other. The very same while nothing of it changes.
     pub fn ids(&self) -> &PerRole<Arc<[ShardId]>> {
         &self.ids
@@ -215,14 +250,20 @@ impl Snapshot {
     #[must_use]
     pub fn next(&self, changes: Entries, places: Arc<Places>, complete: bool) -> Self {
         let mut by_shard: BTreeMap<usize, Vec<_>> = BTreeMap::new();
-        for (key, entry) in changes {
+        let mut newest = self.newest;
+        for (key, mut entry) in changes {
             if self.get(&key) != entry.as_ref() {
+                if let Some(entry) = &mut entry {
+                    newest.0 += 1;
+                    entry.id = newest;
+                }
                 by_shard.entry(self.shard_of(&key)).or_default().push((key, entry));
             }
         }
         let mut next = Self {
             revision: self.revision + 1,
             complete,
+            newest,
             shards: Vec::with_capacity(self.shards.len() + 1),
             ids: self.ids.clone(),
             places,
@@ -312,7 +353,7 @@ impl Shard {
             ids: PerRole::all(id),
             extent: Arc::new(extent(&entries)),
             subscribers: subscribers(&entries),
-            follows_ways: follows_ways(&entries),
+            follows_ways: entries.iter().any(Entry::follows_ways),
             labels: labels(&entries),
             entries,
         }
@@ -326,20 +367,19 @@ impl Shard {
         &self.entries
     }
 
-    /// Whether what is seen of its sources depends on what is seen of others: on the way from a source to an event type.
+    /// Whether an entry in it does ([`Entry::follows_ways`]).
     pub fn follows_ways(&self) -> bool {
         self.follows_ways
     }
 
-    /// What labels its objects have, about, by the role that they can be in a list in.
-    pub fn labels(&self) -> &PerRole<LabelSet> {
+    /// What labels its objects have, about, by the role that they can be in a list in; nothing where there are none.
+    pub fn labels(&self) -> &PerRole<Option<LabelSet>> {
         &self.labels
     }
 
-    /// Whether some of what has no other labels than these may be selected.
-    pub fn may_have(&self, selection: &Selection, labels: &LabelSet) -> bool {
-        let [Some(first), Some(last)] = [self.entries.first(), self.entries.last()] else { return false };
-        selection.may_select(&first.resource.key, &last.resource.key, labels)
+    /// Its first and its last object.
+    pub fn ends(&self) -> Option<(&Key, &Key)> {
+        Some((&self.entries.first()?.resource.key, &self.entries.last()?.resource.key))
     }
 
     /// New states and their places, if all of them are of objects that are here and stay.
@@ -359,7 +399,7 @@ impl Shard {
             }
             let subscribes = subscriber(old).is_some() || subscriber(new).is_some();
             same_subscribers &= !subscribes || Arc::ptr_eq(&old.resource, &new.resource);
-            same_labels &= old.links.roles() == new.links.roles() && old.resource.labels == new.resource.labels;
+            same_labels &= shown_labels(old) == shown_labels(new);
             old.clone_from(new);
         }
         ids.renew(roles, id);
@@ -367,7 +407,7 @@ impl Shard {
             ids,
             extent: self.extent.clone(),
             subscribers: if same_subscribers { self.subscribers.clone() } else { subscribers(&entries) },
-            follows_ways: follows_ways(&entries),
+            follows_ways: entries.iter().any(Entry::follows_ways),
             labels: if same_labels { self.labels } else { labels(&entries) },
             entries,
         };
@@ -399,10 +439,10 @@ fn subscriber(entry: &Entry) -> Option<&Key> {
     entry.resource.subscription()?.subscriber()
 }
 
-fn labels(entries: &[Entry]) -> PerRole<LabelSet> {
+fn labels(entries: &[Entry]) -> PerRole<Option<LabelSet>> {
     let of_those = |play: fn(PerRole<bool>) -> bool| {
-        let players = entries.iter().filter(|it| play(it.links.roles()));
-        LabelSet::of(players.map(|it| &it.resource.labels))
+        let mut players = entries.iter().filter(|it| play(it.links.roles())).peekable();
+        players.peek().is_some().then(|| LabelSet::of(players.map(|it| &it.resource.labels)))
     };
     PerRole {
         event_types: of_those(|it| it.event_types),
@@ -411,9 +451,10 @@ fn labels(entries: &[Entry]) -> PerRole<LabelSet> {
     }
 }
 
-fn follows_ways(entries: &[Entry]) -> bool {
-    let sources = entries.iter().filter_map(|entry| entry.links.source.as_deref());
-    sources.flat_map(|it| &it.supplies).any(|it| it.if_reachable)
+/// Of an object that lists can have, with those that it can be in.
+fn shown_labels(entry: &Entry) -> Option<(PerRole<bool>, &Pairs)> {
+    let roles = entry.links.roles();
+    (roles != PerRole::default()).then_some((roles, &entry.resource.labels))
 }
 
 /// How many entries a shard has on the average.

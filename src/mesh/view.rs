@@ -14,7 +14,7 @@ use super::reach::reaches;
 use super::resource::{EventType, Resource};
 use super::selector::Selection;
 use super::snapshot::{
-    ConduitLinks, Consumer, Entry, Links, PerRole, Shard, ShardId, Snapshot, SourceLinks, Supplied, Twins, TypeLinks,
+    ConduitLinks, Consumer, Entry, EntryId, PerRole, Shard, ShardId, Snapshot, SourceLinks, Supplied, Twins, TypeLinks,
 };
 use crate::cesql::Verdict;
 
@@ -52,6 +52,33 @@ impl List {
             Self::Sources => &roles.sources,
         }
     }
+
+    /// Whether it is for objects such as this one.
+    fn is_for(self, Entry { resource, links, .. }: &Entry) -> bool {
+        match self {
+            Self::EventTypes => links.event_type.is_some(),
+            Self::Brokers => links.conduit.is_some() && resource.key.is_broker(),
+            Self::Subscribables => links.conduit.is_some() && !resource.key.is_broker(),
+            Self::Sources => links.source.is_some(),
+        }
+    }
+}
+
+/// An object in a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    view: View<'a>,
+    list: List,
+    entry: &'a Entry,
+}
+
+/// What a list says of an object.
+#[derive(Debug)]
+pub enum Item<'a> {
+    EventType(EventTypeView<'a>),
+    Broker(ConduitView<'a>),
+    Subscribable(ConduitView<'a>),
+    Source(SourceView<'a>),
 }
 
 /// A visible event type.
@@ -93,6 +120,11 @@ impl<'a> View<'a> {
     /// Names what the parts have of a list, one after the other.
     pub fn ids(self, list: List) -> &'a Arc<[ShardId]> {
         list.of(self.snapshot.ids())
+    }
+
+    /// Of the entry that changed last, whether or not the caller sees it.
+    pub fn newest(self) -> EntryId {
+        self.snapshot.newest()
     }
 
     /// Whether a list shows what it showed to the same grant and selection when its parts had these names.
@@ -188,52 +220,71 @@ impl<'a> Part<'a> {
 
     /// Whether a list may have items. Quicker to see than which.
     pub fn may_have_some(&self, list: List) -> bool {
-        self.shard.may_have(self.view.selection, list.of(self.shard.labels()))
+        let ends = self.shard.ends().zip(list.of(self.shard.labels()).as_ref());
+        ends.is_some_and(|((first, last), labels)| self.view.selection.may_select(first, last, labels))
     }
 
     pub fn event_types(self) -> impl Iterator<Item = EventTypeView<'a>> {
-        self.selected(List::EventTypes, |it| it.event_type.is_some()).filter_map(move |entry| self.event_type(entry))
+        self.shown(List::EventTypes).filter_map(Shown::event_type)
     }
 
     pub fn brokers(self) -> impl Iterator<Item = ConduitView<'a>> {
-        self.conduits(List::Brokers).filter(|it| it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
+        self.shown(List::Brokers).filter_map(Shown::conduit)
     }
 
     pub fn subscribables(self) -> impl Iterator<Item = ConduitView<'a>> {
-        self.conduits(List::Subscribables).filter(|it| !it.resource.key.is_broker()).filter_map(move |entry| self.conduit(entry))
+        self.shown(List::Subscribables).filter_map(Shown::conduit)
     }
 
     pub fn sources(self) -> impl Iterator<Item = SourceView<'a>> {
-        self.selected(List::Sources, |it| it.source.is_some()).filter_map(move |entry| self.source(entry))
+        self.shown(List::Sources).filter_map(Shown::source)
     }
 
-    fn conduits(self, list: List) -> impl Iterator<Item = &'a Entry> {
-        self.selected(list, |it| it.conduit.is_some())
-    }
-
-    /// The selected ones among those with some links. Most objects have none that are shown, and are not looked at.
-    fn selected(self, list: List, have: impl Fn(&Links) -> bool) -> impl Iterator<Item = &'a Entry> {
+    /// What is in a list. Most objects are in none, and are not looked at.
+    pub fn shown(self, list: List) -> impl Iterator<Item = Shown<'a>> {
         let view = self.view;
         let entries = if self.may_have_some(list) { self.shard.entries() } else { &[] };
-        entries.iter().filter(move |Entry { resource, links }| {
-            have(links) && view.sees(&resource.key) && view.selection.selects(&resource.key, &resource.labels)
-        })
+        let shown = entries.iter().filter(move |entry| {
+            let Resource { key, labels, .. } = &*entry.resource;
+            list.is_for(entry) && view.sees(key) && view.selection.selects(key, labels)
+        });
+        shown.map(move |entry| Shown { view, list, entry })
+    }
+}
+
+impl<'a> Shown<'a> {
+    /// Names what the list says of it to one grant, when that depends on nothing but the object and its relations: then it
+    /// can be kept.
+    pub fn id(self) -> Option<EntryId> {
+        let depends_on_others = self.view.follows_ways(self.list) && self.entry.follows_ways();
+        (!depends_on_others).then(|| self.entry.id())
     }
 
-    fn event_type(self, entry: &'a Entry) -> Option<EventTypeView<'a>> {
+    /// What the list says of it.
+    pub fn item(self) -> Option<Item<'a>> {
+        match self.list {
+            List::EventTypes => self.event_type().map(Item::EventType),
+            List::Brokers => self.conduit().map(Item::Broker),
+            List::Subscribables => self.conduit().map(Item::Subscribable),
+            List::Sources => self.source().map(Item::Source),
+        }
+    }
+
+    fn event_type(self) -> Option<EventTypeView<'a>> {
+        let Self { view, entry, .. } = self;
         let TypeLinks { consumers, twins } = entry.links.event_type.as_deref()?;
         let event_type = entry.resource.event_type()?;
-        let seen = |reference: &&Key| self.view.sees(reference);
+        let seen = |reference: &&Key| view.sees(reference);
         let consumers = match &event_type.reference.as_ref().filter(seen) {
-            Some(reference) => consumers.iter().filter(|it| self.view.consumes(it, reference, twins)).collect(),
+            Some(reference) => consumers.iter().filter(|it| view.consumes(it, reference, twins)).collect(),
             None => vec![],
         };
         Some(EventTypeView { resource: &entry.resource, event_type, consumers })
     }
 
-    fn conduit(self, entry: &'a Entry) -> Option<ConduitView<'a>> {
+    fn conduit(self) -> Option<ConduitView<'a>> {
+        let Self { view, entry, .. } = self;
         let ConduitLinks { provides, twins, .. } = entry.links.conduit.as_deref()?;
-        let view = self.view;
         let key = &entry.resource.key;
         let provided = provides.iter().filter(|it| {
             view.sees(&it.event_type) && view.sees(&it.reference) && view.are_one(key, &it.reference, twins)
@@ -241,11 +292,12 @@ impl<'a> Part<'a> {
         Some(ConduitView { resource: &entry.resource, provides: provided.map(|it| &*it.event_type).collect() })
     }
 
-    fn source(self, entry: &'a Entry) -> Option<SourceView<'a>> {
+    fn source(self) -> Option<SourceView<'a>> {
+        let Self { view, entry, .. } = self;
         let SourceLinks { emits, supplies } = entry.links.source.as_deref()?;
         let resource = &*entry.resource;
-        let everything = self.view.grant.is_everything();
-        let supplied = supplies.iter().filter(|it| everything || self.view.supplies(resource, it));
+        let everything = view.grant.is_everything();
+        let supplied = supplies.iter().filter(|it| everything || view.supplies(resource, it));
         let sink = resource.duck().and_then(|it| it.sink.as_deref());
         Some(SourceView { resource, sink, emits, provides: supplied.map(|it| &*it.event_type).collect() })
     }

@@ -78,7 +78,7 @@ fn snapshot(objects: &[&str]) -> Snapshot {
     let place = Place { version: "v1".into(), plural: "things".into() };
     let served = resources.iter().map(|it| it.key.of.clone()).filter(|it| &*it.kind != "Hermit");
     let places: BTreeMap<_, _> = served.map(|of| (of, place.clone())).collect();
-    let entry = |resource: Arc<Resource>| Some(Entry { resource, links: Links::default() });
+    let entry = |resource: Arc<Resource>| Some(Entry::new(resource, Links::default()));
     let entries = resources.into_iter().map(|it| (it.key.clone(), entry(it))).collect();
     Snapshot::default().next(entries, Arc::new(places), true)
 }

@@ -3,35 +3,34 @@
 //! Always true:
 //! - the tag of a text is a function of its items and their order, not of the shards that they come from: where shards
 //!   begin depends on objects that the caller may not see;
-//! - a piece that is used again says what rendering its part would say.
+//! - what is taken from an earlier text says what rendering it would say.
+
+mod making;
 
 use std::io::{self, Write};
-use std::iter::{Enumerate, Peekable};
-use std::slice::Iter;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use crate::api::dto;
+use self::making::Making;
 use crate::mesh::View;
-use crate::mesh::snapshot::ShardId;
-use crate::mesh::view::{List, Part};
+use crate::mesh::snapshot::{EntryId, ShardId};
+use crate::mesh::view::List;
 
 /// The text of a whole answer. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Text {
     /// Of each of [`List::ALL`].
-    lists: Arc<[Arc<Pieces>]>,
+    lists: Arc<[Arc<ListText>]>,
     len: usize,
-    packed: usize,
     tag: Arc<str>,
 }
 
 /// A list.
 #[derive(Debug)]
-struct Pieces {
+struct ListText {
     /// Of the parts of the view. All texts of a snapshot share them.
     ids: Arc<[ShardId]>,
+    /// Of the entry that came last, whether or not it is in the list.
+    newest: EntryId,
     /// Of those parts that have items: most selections have nothing of most parts, and so have many callers.
     pieces: Vec<Piece>,
 }
@@ -47,9 +46,16 @@ struct Piece {
 /// Some items of one list: their texts, joined by commas and packed.
 #[derive(Debug)]
 struct Items {
+    marks: Box<[Mark]>,
     digests: Box<[Digest]>,
-    len: usize,
     packed: Box<[u8]>,
+}
+
+/// Which entry an item is of, and where its text ends.
+#[derive(Debug)]
+struct Mark {
+    of: EntryId,
+    end: usize,
 }
 
 /// Why there is no text.
@@ -59,10 +65,9 @@ pub enum Unwritten {
     TooMuch,
     #[error("{0}")]
     Failed(#[from] serde_json::Error),
+    #[error("{0}")]
+    Unread(#[from] io::Error),
 }
-
-/// How many bytes could be written while a list of a part is looked through, about.
-const LOOK: usize = 256;
 
 /// Names the text of one item.
 type Digest = [u8; 16];
@@ -73,9 +78,9 @@ impl Text {
     /// `effort` is how many bytes may be written anew, about: what is looked through in vain counts as well.
     ///
     /// # Errors
-    /// When that does not do, or an item cannot be written.
+    /// When that does not do, an item cannot be written, or the earlier text cannot be read.
     pub fn of(view: View<'_>, earlier: Option<&Self>, effort: usize) -> Result<Self, Unwritten> {
-        let (mut making, mut lists) = (Making { view, effort, scratch: vec![] }, vec![]);
+        let (mut making, mut lists) = (Making::new(view, effort), vec![]);
         for (n, list) in List::ALL.into_iter().enumerate() {
             let earlier = earlier.and_then(|it| it.lists.get(n));
             lists.push(match earlier {
@@ -86,21 +91,20 @@ impl Text {
         Ok(Self::joined(lists))
     }
 
-    fn joined(lists: Vec<Arc<Pieces>>) -> Self {
-        let (mut hasher, mut len, mut packed) = (blake3::Hasher::new(), "{}".len(), 0);
-        for (n, (list, pieces)) in List::ALL.into_iter().zip(&lists).enumerate() {
-            let items = || pieces.items();
+    fn joined(lists: Vec<Arc<ListText>>) -> Self {
+        let (mut hasher, mut len) = (blake3::Hasher::new(), "{}".len());
+        for (n, (list, text)) in List::ALL.into_iter().zip(&lists).enumerate() {
+            let items = || text.items();
             // The number of items tells where one list ends and the next begins.
             hasher.update(&items().map(|it| it.digests.len() as u64).sum::<u64>().to_le_bytes());
             for items in items() {
                 hasher.update(items.digests.as_flattened());
-                packed += items.packed.len();
             }
-            let texts = items().map(|it| it.len + 1).sum::<usize>().saturating_sub(1);
+            let texts = items().map(|it| it.len() + 1).sum::<usize>().saturating_sub(1);
             len += name(list).len() + "\"\":[]".len() + texts + usize::from(n > 0);
         }
         let tag = hasher.finalize().to_hex().as_str().get(..32).unwrap_or_default().into();
-        Self { lists: lists.into(), len, packed, tag }
+        Self { lists: lists.into(), len, tag }
     }
 
     /// Names the content: equal content has equal tags, wherever and whenever it is rendered.
@@ -115,11 +119,8 @@ impl Text {
 
     /// How many bytes of memory it takes, about.
     pub fn size(&self) -> usize {
-        let lists = self
-            .lists
-            .iter()
-            .map(|it| size_of_val(&*it.ids) + it.pieces.len() * (size_of::<Piece>() + size_of::<Items>()));
-        self.packed + lists.sum::<usize>()
+        let pieces = |it: &ListText| it.items().map(|it| size_of::<Piece>() + it.size()).sum::<usize>();
+        self.lists.iter().map(|it| size_of_val(&*it.ids) + pieces(it)).sum()
     }
 
     /// Writes the JSON.
@@ -156,7 +157,7 @@ impl Reading {
     /// # Errors
     /// When the piece cannot be unpacked.
     pub fn next(&mut self, json: &mut Vec<u8>) -> io::Result<bool> {
-        let Some((list, pieces)) = List::ALL.get(self.list).zip(self.text.lists.get(self.list)) else {
+        let Some((list, text)) = List::ALL.get(self.list).zip(self.text.lists.get(self.list)) else {
             return Ok(false);
         };
         if self.piece == 0 {
@@ -164,11 +165,11 @@ impl Reading {
         } else {
             json.push(b',');
         }
-        if let Some(piece) = pieces.pieces.get(self.piece) {
+        if let Some(piece) = text.pieces.get(self.piece) {
             piece.items.unpack(json)?;
             self.piece += 1;
         }
-        if self.piece == pieces.pieces.len() {
+        if self.piece == text.pieces.len() {
             (self.list, self.piece) = (self.list + 1, 0);
             json.push(b']');
         }
@@ -189,117 +190,44 @@ fn name(list: List) -> &'static str {
     }
 }
 
-impl Pieces {
+impl ListText {
     fn items(&self) -> impl Iterator<Item = &Items> {
         self.pieces.iter().map(|it| &*it.items)
     }
 }
 
-/// A list of an earlier text, gone through once while the list of a later one is made: the parts that are in both are in the
-/// same order in both.
-struct Known<'a> {
-    newest: Option<ShardId>,
-    ids: Enumerate<Iter<'a, ShardId>>,
-    pieces: Peekable<Iter<'a, Piece>>,
-}
-
-impl<'a> Known<'a> {
-    fn of(earlier: &'a Pieces) -> Self {
-        let (ids, pieces) = (earlier.ids.iter(), earlier.pieces.iter());
-        Self { newest: ids.clone().max().copied(), ids: ids.enumerate(), pieces: pieces.peekable() }
-    }
-
-    /// What the earlier text has of a part, if it has anything; nothing where the part is newer than that text.
-    fn take(&mut self, id: ShardId) -> Option<Option<Arc<Items>>> {
-        if Some(id) > self.newest {
-            return None;
-        }
-        let (at, _) = self.ids.find(|(_, known)| **known == id)?;
-        while self.pieces.next_if(|it| it.at < at).is_some() {}
-        Some(self.pieces.next_if(|it| it.at == at).map(|it| it.items.clone()))
-    }
-}
-
-/// What it takes to make a text.
-struct Making<'a> {
-    view: View<'a>,
-    effort: usize,
-    scratch: Vec<u8>,
-}
-
-impl Making<'_> {
-    /// A list. What there already is in an earlier text is taken from there.
-    fn list(&mut self, list: List, earlier: Option<&Pieces>) -> Result<Pieces, Unwritten> {
-        let mut known = earlier.map(Known::of);
-        let mut pieces = Vec::new();
-        for (at, part) in self.view.parts().enumerate() {
-            let items = match part.id(list).and_then(|it| known.as_mut()?.take(it)) {
-                Some(items) => items,
-                None if !part.may_have_some(list) => None,
-                None => self.items(list, part)?,
-            };
-            pieces.extend(items.map(|items| Piece { at, items }));
-        }
-        // Vectors grow by doubling.
-        pieces.shrink_to_fit();
-        Ok(Pieces { ids: self.view.ids(list).clone(), pieces })
-    }
-
-    fn items(&mut self, list: List, part: Part<'_>) -> Result<Option<Arc<Items>>, Unwritten> {
-        let items = Items::of_list(list, part, &mut self.scratch)?;
-        let taken = LOOK + items.as_ref().map_or(0, |it| it.len);
-        self.effort = self.effort.checked_sub(taken).ok_or(Unwritten::TooMuch)?;
-        Ok(items.map(Arc::new))
-    }
-}
-
 impl Items {
-    fn of_list(list: List, part: Part<'_>, scratch: &mut Vec<u8>) -> serde_json::Result<Option<Self>> {
-        match list {
-            List::EventTypes => Self::of(part.event_types().map(dto::EventType::from), scratch),
-            List::Brokers => Self::of(part.brokers().map(dto::Broker::from), scratch),
-            List::Subscribables => Self::of(part.subscribables().map(dto::Subscribable::from), scratch),
-            List::Sources => Self::of(part.sources().map(dto::Source::from), scratch),
-        }
+    /// How many bytes their text has.
+    fn len(&self) -> usize {
+        self.marks.last().map_or(0, |it| it.end)
     }
 
-    /// Nothing where there are no items.
-    fn of(items: impl Iterator<Item = impl Serialize>, scratch: &mut Vec<u8>) -> serde_json::Result<Option<Self>> {
-        scratch.clear();
-        let mut digests = Vec::new();
-        for item in items {
-            if !scratch.is_empty() {
-                scratch.push(b',');
-            }
-            let start = scratch.len();
-            serde_json::to_writer(&mut *scratch, &item)?;
-            digests.push(digest(scratch.get(start..).unwrap_or_default()));
-        }
-        if scratch.is_empty() {
-            return Ok(None);
-        }
-        let packed = lz4_flex::block::compress(scratch);
-        Ok(Some(Self { digests: digests.into(), len: scratch.len(), packed: packed.into() }))
+    /// How many bytes of memory they take, about.
+    fn size(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.marks) + size_of_val(&*self.digests) + self.packed.len()
+    }
+
+    /// The text of one of them, in their text.
+    fn text_in<'a>(&self, json: &'a [u8], at: usize) -> Option<&'a [u8]> {
+        let end = |at: usize| self.marks.get(at).map(|it| it.end);
+        // After the comma.
+        let start = at.checked_sub(1).map_or(Some(0), |before| Some(end(before)? + 1))?;
+        json.get(start..end(at)?)
     }
 
     /// Appends their text to a buffer.
     fn unpack(&self, json: &mut Vec<u8>) -> io::Result<()> {
         let start = json.len();
-        json.resize(start + self.len, 0);
+        json.resize(start + self.len(), 0);
         let place = json.get_mut(start..).unwrap_or_default();
         lz4_flex::block::decompress_into(&self.packed, place).map_err(io::Error::other)?;
         Ok(())
     }
 }
 
-fn digest(item: &[u8]) -> Digest {
-    let mut digest = Digest::default();
-    blake3::Hasher::new().update(item).finalize_xof().fill(&mut digest);
-    digest
-}
-
 #[cfg(test)]
 pub mod testing {
+    use super::making::Writing;
     use super::*;
 
     /// A text with these event types, a piece for each group of them.
@@ -310,11 +238,13 @@ pub mod testing {
     /// The same, with items in all lists.
     pub fn of_lists(lists: [&[&[&str]]; 4]) -> Text {
         fn piece((at, items): (usize, &&[&str])) -> Option<Piece> {
-            Some(Piece { at, items: Items::of(items.iter(), &mut vec![]).unwrap()?.into() })
+            let mut writing = Writing::default();
+            items.iter().for_each(|it| writing.write(EntryId::default(), it).unwrap());
+            Some(Piece { at, items: writing.finish()?.into() })
         }
         let list = |groups: &[&[&str]]| {
             let pieces = groups.iter().enumerate().filter_map(piece).collect();
-            Arc::new(Pieces { ids: Arc::default(), pieces })
+            Arc::new(ListText { ids: Arc::default(), newest: EntryId::default(), pieces })
         };
         Text::joined(lists.map(list).to_vec())
     }
@@ -328,6 +258,7 @@ pub mod testing {
 
 #[cfg(test)]
 mod tests {
+    use super::making::LOOK;
     use super::testing::{of_lists, text, written};
     use super::*;
     use crate::index::Index;
@@ -384,5 +315,33 @@ mod tests {
         let some = text(&index, Some(&all), 100 << 10).unwrap();
         assert_eq!(some.tag(), text(&index, None, usize::MAX).unwrap().tag());
         assert_ne!(some.tag(), all.tag());
+    }
+
+    #[test]
+    fn items_that_did_not_change_are_taken_from_the_earlier_text() {
+        let mut index = Index::default();
+        index.apply((0..500).map(|n| Update::Upsert(broker(&format!("{n:03}"), "1"))), true);
+        let (grant, selection) = (Grant::everything(), Selection::default());
+        let of = |index: &Index, earlier: Option<&Text>, effort| {
+            Text::of(index.snapshot().view(&grant, &selection), earlier, effort)
+        };
+        let text = |index: &Index, earlier: &Text| {
+            let anew = of(index, None, usize::MAX).unwrap();
+            let text = of(index, Some(earlier), anew.len() / 2).unwrap();
+            assert_eq!(written(&text), written(&anew));
+            assert_eq!(text.tag(), anew.tag());
+            text
+        };
+        let mut earlier = of(&index, None, usize::MAX).unwrap();
+        let every = |n: usize| (0..500).step_by(n).map(|n| format!("{n:03}"));
+        // All parts change, and of each a little.
+        index.apply(every(20).map(|name| Update::Upsert(broker(&name, "2"))), true);
+        earlier = text(&index, &earlier);
+        index.apply(every(25).map(|name| Update::Remove(broker(&name, "2").key.clone())), true);
+        earlier = text(&index, &earlier);
+        index.apply(every(10).map(|name| Update::Upsert(broker(&format!("{name}-new"), "3"))), true);
+        earlier = text(&index, &earlier);
+        index.apply([Update::Upsert(broker("000", "4")), Update::Upsert(broker("499", "4"))], true);
+        text(&index, &earlier);
     }
 }

@@ -103,14 +103,12 @@ impl MeshGraph {
 
     fn entry(&self, node: NodeIndex) -> Option<(Key, Option<Entry>)> {
         let weight = self.graph.node_weight(node)?;
-        let entry = weight.resource.as_ref().map(|resource| Entry {
-            resource: resource.clone(),
-            links: Links {
-                event_type: resource.event_type().map(|_| self.type_links(node).into()),
-                conduit: self.is_conduit(node).then(|| self.conduit_links(node).into()),
-                source: self.kinds.is_source(&resource.key.of).then(|| self.source_links(node, resource).into()),
-            },
-        });
+        let links = |resource: &Arc<Resource>| Links {
+            event_type: resource.event_type().map(|_| self.type_links(node).into()),
+            conduit: self.is_conduit(node).then(|| self.conduit_links(node).into()),
+            source: self.kinds.is_source(&resource.key.of).then(|| self.source_links(node, resource).into()),
+        };
+        let entry = weight.resource.as_ref().map(|it| Entry::new(it.clone(), links(it)));
         Some((weight.key.clone(), entry))
     }
 
