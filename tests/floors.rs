@@ -15,6 +15,8 @@ const PLAN: &[Floor] = &[
     Floor { part: "cesql", parts: &["cesql"], crates: &["thiserror"] },
     // Counts, for all floors.
     Floor { part: "tally", parts: &[], crates: &[] },
+    // How a UUID is written.
+    Floor { part: "mesh/uid", parts: &[], crates: &["uuid"] },
     // petgraph never leaves the graph.
     Floor { part: "mesh/graph", parts: &["mesh", "cesql"], crates: &["hashbrown", "petgraph"] },
     Floor { part: "mesh", parts: &["mesh", "cesql"], crates: &["hashbrown", "thiserror"] },

@@ -3,48 +3,32 @@
 
 use std::fmt;
 
+use uuid::Uuid;
+
 #[derive(Clone, PartialEq, Eq)]
 pub struct Uid(Form);
 
 #[derive(Clone, PartialEq, Eq)]
 enum Form {
     /// In the one form that API servers write: in lower case and with hyphens.
-    Uuid([u8; 16]),
+    Uuid(Uuid),
     Other(Box<str>),
 }
 
-/// Before which of its bytes a UUID has a hyphen.
-const HYPHENS: [usize; 4] = [4, 6, 8, 10];
-
 impl From<&str> for Uid {
     fn from(text: &str) -> Self {
-        Self(uuid(text).map_or_else(|| Form::Other(text.into()), Form::Uuid))
+        let is_as_read = |it: &Uuid| it.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
+        let uuid = Uuid::try_parse(text).ok().filter(is_as_read);
+        Self(uuid.map_or_else(|| Form::Other(text.into()), Form::Uuid))
     }
-}
-
-fn uuid(text: &str) -> Option<[u8; 16]> {
-    let digit = |c: char| c.to_digit(16).filter(|_| !c.is_ascii_uppercase()).and_then(|it| u8::try_from(it).ok());
-    let mut chars = text.chars();
-    let mut bytes = [0; 16];
-    for (n, byte) in bytes.iter_mut().enumerate() {
-        if HYPHENS.contains(&n) && chars.next() != Some('-') {
-            return None;
-        }
-        *byte = digit(chars.next()?)? << 4 | digit(chars.next()?)?;
-    }
-    chars.next().is_none().then_some(bytes)
 }
 
 impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = match &self.0 {
-            Form::Uuid(bytes) => bytes,
-            Form::Other(text) => return f.write_str(text),
-        };
-        for (n, byte) in bytes.iter().enumerate() {
-            write!(f, "{}{byte:02x}", if HYPHENS.contains(&n) { "-" } else { "" })?;
+        match &self.0 {
+            Form::Uuid(uuid) => write!(f, "{uuid}"),
+            Form::Other(text) => f.write_str(text),
         }
-        Ok(())
     }
 }
 
