@@ -212,7 +212,7 @@ fn written(text: &Text, encoding: Encoding) -> io::Result<Vec<u8>> {
             encoder.finish()?
         }
         Encoding::Brotli => {
-            let mut encoder = brotli::CompressorWriter::new(Vec::new(), 64 << 10, 4, 22);
+            let mut encoder = brotli::CompressorWriter::new(Vec::new(), 64 << 10, 4, brotli_window(text.len()));
             text.write(&mut encoder)?;
             encoder.into_inner()
         }
@@ -230,6 +230,12 @@ fn written(text: &Text, encoding: Encoding) -> io::Result<Vec<u8>> {
     // Vectors grow by doubling.
     bytes.shrink_to_fit();
     Ok(bytes)
+}
+
+/// How far back to look in a text of so many bytes, as the power of two: over all of it, up to 4 MiB. The compressor takes
+/// twice the window, however short the text is.
+fn brotli_window(len: usize) -> u32 {
+    usize::BITS.saturating_sub(len.leading_zeros()).clamp(16, 22)
 }
 
 #[cfg(test)]
@@ -272,6 +278,13 @@ mod tests {
                 let again = sent(forms.get(encoding).await.unwrap()).await;
                 assert_eq!(again.as_ptr(), form.as_ptr(), "it is made once");
             }
+        }
+    }
+
+    #[test]
+    fn compressing_brotli_looks_back_over_all_of_a_text_and_no_further() {
+        for (len, window) in [(0, 16), (1 << 16, 17), (100 << 10, 17), (1 << 20, 21), (4 << 20, 22), (64 << 20, 22)] {
+            assert_eq!(brotli_window(len), window, "{len}");
         }
     }
 
