@@ -7,8 +7,7 @@ use super::nginx::Nginx;
 
 /// What is known before anything runs.
 pub fn versions() -> Vec<(&'static str, String)> {
-    let commit = first_line("git", &["describe", "--always", "--dirty", "--abbrev=12"]);
-    let service = format!("{} ({})", env!("CARGO_PKG_VERSION"), commit.unwrap_or_else(|| "no commit".into()));
+    let service = format!("{} ({})", env!("CARGO_PKG_VERSION"), commit().unwrap_or_else(|| "no commit".into()));
     let unknown = || "not there".to_owned();
     vec![
         ("eventmesh-catalog", service),
@@ -18,6 +17,14 @@ pub fn versions() -> Vec<(&'static str, String)> {
         ("curl", first_line("curl", &["--version"]).unwrap_or_else(unknown)),
         ("etcd", etcd().unwrap_or_else(unknown)),
     ]
+}
+
+/// The commit, and whether anything differs from it beside the report, which is being written.
+fn commit() -> Option<String> {
+    let commit = first_line("git", &["rev-parse", "--short=12", "HEAD"])?;
+    let written = [":!benches/REPORT.md", ":!benches/report.json", ":!benches/charts"];
+    let differs = first_line("git", &[&["status", "--porcelain", "--", "."], &written[..]].concat()).is_some();
+    Some(commit + if differs { "-dirty" } else { "" })
 }
 
 /// Processors and memory.
