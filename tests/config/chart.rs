@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
-use super::kubectl::{kubectl, of_kind, render, yaml};
+use super::kubectl::{deployment, kubectl, of_kind, render, yaml};
 use crate::support::cluster::Cluster;
 use crate::support::process::run;
 
@@ -163,8 +163,7 @@ async fn a_server_accepts_all_of_the_chart() {
         let lines = answer.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(lines.lines().filter(|it| it.ends_with("(server dry run)")).count(), known.len(), "{lines}");
         // As its namespace wants it.
-        let template = &of_kind(&known, "Deployment").next().unwrap()["spec"]["template"];
-        let mut pod = template.clone();
+        let mut pod = deployment(&known)["spec"]["template"].clone();
         pod["metadata"]["name"] = json!("x");
         pod["spec"]["priorityClassName"].take();
         let pods = "/api/v1/namespaces/eventmesh-catalog/pods?dryRun=All";
@@ -184,8 +183,7 @@ fn the_service_takes_what_the_chart_gives_it() {
     for line in ["max-staleness: \"30m\" # ", "strict-audience: true # ", "max-connections: 99 # "] {
         assert!(shown.contains(&format!("{line}{}", file.display())), "{shown}");
     }
-    let deployment = of_kind(&objects, "Deployment").next().unwrap();
-    let server = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let server = &deployment(&objects)["spec"]["template"]["spec"]["containers"][0];
     let path = format!("{}/config.yaml", server["volumeMounts"][0]["mountPath"].as_str().unwrap());
     assert!(server["args"].as_array().unwrap().contains(&json!(format!("--config={path}"))));
     assert_eq!(server["image"], "registry.example.com/events:1");
@@ -193,15 +191,14 @@ fn the_service_takes_what_the_chart_gives_it() {
 
 #[test]
 fn what_is_given_beside_the_chart_is_in_its_pods() {
-    for values in [FULL, MOUNTED] {
-        let objects = templates("eventmesh-catalog", values);
-        let pod = &of_kind(&objects, "Deployment").next().unwrap()["spec"]["template"]["spec"];
+    let pod = |values| deployment(&templates("eventmesh-catalog", values))["spec"]["template"]["spec"].clone();
+    let [full, mounted] = [FULL, MOUNTED].map(pod);
+    for pod in [&full, &mounted] {
         let last = |list: &Value| list.as_array().unwrap().last().unwrap().clone();
-        assert_eq!(last(&pod["volumes"])["name"], "more", "{values}");
-        assert_eq!(last(&pod["containers"][0]["volumeMounts"])["mountPath"], "/etc/more", "{values}");
+        assert_eq!(last(&pod["volumes"])["name"], "more", "{pod}");
+        assert_eq!(last(&pod["containers"][0]["volumeMounts"])["mountPath"], "/etc/more", "{pod}");
     }
-    let objects = templates("eventmesh-catalog", FULL);
-    let env = &of_kind(&objects, "Deployment").next().unwrap()["spec"]["template"]["spec"]["containers"][0]["env"];
+    let env = &full["containers"][0]["env"];
     let names: Vec<_> = env.as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["EVENTMESH_LOG_FORMAT", "EVENTMESH_LOG", "A", "C"]);
     assert_eq!(env[3]["valueFrom"]["secretKeyRef"], json!({ "name": "d", "key": "e" }));

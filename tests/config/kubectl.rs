@@ -33,6 +33,11 @@ pub fn yaml(text: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
 }
 
+/// The one Deployment there is.
+pub fn deployment(objects: &[Value]) -> &Value {
+    of_kind(objects, "Deployment").next().unwrap()
+}
+
 /// The objects of a kind.
 pub fn of_kind<'a>(objects: &'a [Value], kind: &str) -> impl Iterator<Item = &'a Value> {
     objects.iter().filter(move |it| it["kind"] == kind)

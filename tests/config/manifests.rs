@@ -4,7 +4,7 @@ use clap::Parser as _;
 use eventmesh_catalog::config::{Authenticator, Cli, Command, Origin};
 use serde_json::{Value, json};
 
-use super::kubectl::{kubectl, of_kind, render};
+use super::kubectl::{deployment, kubectl, of_kind, render};
 use crate::support::cluster::Cluster;
 
 const FOLDERS: [&str; 3] = ["overlays/default", "overlays/dev", "callers"];
@@ -33,8 +33,7 @@ async fn pods_are_restricted() {
     cluster.apply(namespace).await;
     let pods = format!("/api/v1/namespaces/{}/pods?dryRun=All", namespace["metadata"]["name"].as_str().unwrap());
     for folder in ["overlays/default", "overlays/dev"] {
-        let template = &deployment(&render(folder))["spec"]["template"];
-        let mut pod = template.clone();
+        let mut pod = deployment(&render(folder))["spec"]["template"].clone();
         pod["metadata"]["name"] = json!("x");
         if let Err(error) = cluster.ask("POST", &pods, Some(&pod)).await {
             panic!("{folder}: {error}");
@@ -63,7 +62,8 @@ async fn pods_are_restricted() {
 #[test]
 fn the_service_takes_what_it_is_given() {
     for (folder, replicas) in [("overlays/default", 2), ("overlays/dev", 1)] {
-        let deployment = deployment(&render(folder));
+        let rendered = render(folder);
+        let deployment = deployment(&rendered);
         assert_eq!(deployment["spec"]["replicas"], replicas);
         let pod = &deployment["spec"]["template"]["spec"];
         let server = &pod["containers"][0];
@@ -121,10 +121,6 @@ fn roles_say_what_they_allow() {
             assert_eq!(role.get("rules").is_none(), role.get("aggregationRule").is_some(), "{name}");
         }
     }
-}
-
-fn deployment(objects: &[Value]) -> Value {
-    of_kind(objects, "Deployment").next().unwrap().clone()
 }
 
 fn remove(value: &mut Value, pointer: &str) -> bool {
