@@ -137,6 +137,11 @@ fn in_some_order(mesh: &Mesh, noise: &[(Value, bool)], order: &[u16]) -> Vec<Upd
     places.into_iter().filter_map(|(_, key)| by_key.get_mut(&key)?.next()).collect()
 }
 
+/// The same objects, with others between them where shards begin.
+fn spread(mesh: Mesh) -> Mesh {
+    Mesh::new(meshes::separators().into_iter().chain(mesh.0))
+}
+
 /// All, and some by labels and namespaces that there are.
 fn selections() -> [Selection; 3] {
     let labels = "tier=gold".parse().expect("a selector");
@@ -149,7 +154,6 @@ fn selections() -> [Selection; 3] {
 fn bodies_kept_through_changes_are_those_made_afresh() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let changes = vec(vec(meshes::change(), 1..3), 1..6);
-    let spread = |mesh: Mesh| Mesh::new(meshes::separators().into_iter().chain(mesh.0));
     let meshes = mesh(20..50).prop_map(spread);
     check("bodies", 150, (meshes, meshes::rules(), changes), |(mesh, rules, changes)| {
         let (mut index, mut state, kept) = (index(), State::new(&mesh), Bodies::default());
@@ -349,7 +353,6 @@ fn a_view_is_the_answer_of_what_is_seen() {
 fn a_part_shows_what_its_id_stands_for() {
     let changes = vec(vec(meshes::change(), 1..3), 1..8);
     let kept = Cell::new(0);
-    let spread = |mesh: Mesh| Mesh::new(meshes::separators().into_iter().chain(mesh.0));
     let meshes = mesh(20..60).prop_map(spread);
     check("parts", 500, (meshes, changes, vec(meshes::rules(), 3)), |(mesh, changes, rules)| {
         let mut index = index();

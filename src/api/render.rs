@@ -1,8 +1,8 @@
 //! From a view to bytes, each piece of work done once.
 //!
-//! What is said of an object is rendered once per change of it and per grant; a text is put together once per view; a form of it, such as
-//! one of its compressions, is made once. Views with equal content share bytes, whoever may see them and whenever they
-//! were made. What is kept is bounded, and so is what is under way; what was used last stays.
+//! What is said of an object is rendered once per change of it and per grant; a text is put together once per view; a
+//! form of it, such as one of its compressions, is made once. Views with equal content share bytes, whoever may see them
+//! and whenever they were made. What is kept is bounded, and so is what is under way; what was used last stays.
 
 mod forms;
 mod kept;
