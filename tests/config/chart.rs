@@ -26,7 +26,12 @@ extraVolumeMounts: [{ name: more, mountPath: /etc/more, readOnly: true }]
 service: { port: 8443, annotations: { a: b } }
 serviceAccount: { annotations: { a: b } }
 extraSubscriberRules: [{ apiGroups: [apps], resources: [deployments], verbs: [list, watch] }]
-networkPolicy: { extraEgress: [{ ports: [{ port: 8443 }] }] }
+networkPolicy:
+  metricsFrom: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: monitoring } } }]
+  extraIngress: [{ from: [{ ipBlock: { cidr: 10.0.0.0/8 } }], ports: [{ port: http }] }]
+  apiServerPorts: [16443]
+  extraEgress: [{ ports: [{ port: 8443 }] }]
+fixedUser: false
 serviceMonitor: { enabled: true, interval: 1m, labels: { release: prometheus } }
 prometheusRule: { enabled: true, labels: { release: prometheus } }
 dashboard: { enabled: true, labels: { grafana_dashboard: '1' } }
@@ -189,9 +194,68 @@ fn the_service_takes_what_the_chart_gives_it() {
     assert_eq!(server["image"], "registry.example.com/events:1");
 }
 
+fn pod(values: &str) -> Value {
+    deployment(&templates("eventmesh-catalog", values))["spec"]["template"]["spec"].clone()
+}
+
+#[test]
+fn an_image_is_named_by_its_digest_where_that_is_given() {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let image = |values: &str| pod(values)["containers"][0]["image"].clone();
+    let here = concat!("ghcr.io/eventmesh-catalog/eventmesh-catalog:", env!("CARGO_PKG_VERSION"));
+    assert_eq!(image(""), here);
+    assert_eq!(image(&format!("image: {{ repository: a/b, tag: c, digest: '{digest}' }}")), format!("a/b@{digest}"));
+}
+
+#[test]
+fn who_chooses_users_itself_may() {
+    let context = |values| pod(values)["securityContext"].clone();
+    assert_eq!(
+        context("fixedUser: false"),
+        json!({ "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } })
+    );
+    assert_eq!(context("")["runAsUser"], 65532);
+}
+
+#[test]
+fn what_may_come_and_go_is_what_is_given() {
+    let policy =
+        |values| of_kind(&templates("eventmesh-catalog", values), "NetworkPolicy").next().unwrap()["spec"].clone();
+    let (common, full) = (policy(""), policy(FULL));
+    let selects = |labels: Value| json!([{ "namespaceSelector": { "matchLabels": labels } }]);
+    assert_eq!(common["ingress"][1]["from"], selects(json!({ "metrics": "enabled" })));
+    assert_eq!(full["ingress"][1]["from"], selects(json!({ "kubernetes.io/metadata.name": "monitoring" })));
+    assert_eq!(full["ingress"][2]["from"][0]["ipBlock"]["cidr"], "10.0.0.0/8");
+    assert_eq!(common["egress"][1]["ports"], json!([{ "port": 443 }, { "port": 6443 }]));
+    assert_eq!(full["egress"][1]["ports"], json!([{ "port": 16443 }]));
+    assert_eq!(full["egress"][2]["ports"], json!([{ "port": 8443 }]));
+}
+
+/// Nobody but the service needs to read it, and the service warns where others may.
+#[test]
+fn the_private_key_is_for_the_service_alone() {
+    let volumes = pod(TLS)["volumes"].clone();
+    assert_eq!(volumes[0]["secret"], json!({ "secretName": "tls", "defaultMode": 0o440 }));
+}
+
+/// They are symbolic links out of the chart, which not everything that copies it follows.
+#[test]
+fn alerts_and_a_dashboard_that_are_not_there_are_missed() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let copied = Command::new("cp").args(["-r", CHART]).arg(folder.path()).status().unwrap();
+    assert!(copied.success());
+    let chart = folder.path().join("chart");
+    std::fs::remove_dir_all(chart.join("files")).unwrap();
+    for (values, file) in
+        [("prometheusRule: { enabled: true }", "rules.yaml"), ("dashboard: { enabled: true }", "dashboard.json")]
+    {
+        let error = helm(&["template", "x", chart.to_str().unwrap(), "--kube-version", "1.33"], values).unwrap_err();
+        assert!(error.contains(&format!("files/{file} is missing")), "{error}");
+    }
+}
+
 #[test]
 fn what_is_given_beside_the_chart_is_in_its_pods() {
-    let pod = |values| deployment(&templates("eventmesh-catalog", values))["spec"]["template"]["spec"].clone();
     let [full, mounted] = [FULL, MOUNTED].map(pod);
     for pod in [&full, &mounted] {
         let last = |list: &Value| list.as_array().unwrap().last().unwrap().clone();
@@ -252,6 +316,7 @@ fn values_that_cannot_be_are_refused() {
         ("replicas: -1", "replicas"),
         ("image: { repository: '' }", "repository"),
         ("image: { pullPolicy: Sometimes }", "pullPolicy"),
+        ("image: { digest: 0a1b }", "digest"),
         ("logFormat: xml", "logFormat"),
         ("config: { listen: 'x:1' }", "listen"),
         ("config: { log-format: text }", "log-format"),
@@ -266,6 +331,11 @@ fn values_that_cannot_be_are_refused() {
         ("dashboard: { enabled: 'yes' }", "enabled"),
         ("httpRoute: { enabled: true }", "parentRefs"),
         ("networkPolicy: { enabled: 'yes' }", "enabled"),
+        ("networkPolicy: { metricsFrom: [{}] }", "metricsFrom"),
+        ("networkPolicy: { extraIngress: {} }", "extraIngress"),
+        ("networkPolicy: { apiServerPorts: [] }", "apiServerPorts"),
+        ("networkPolicy: { apiServerPorts: [https] }", "apiServerPorts"),
+        ("fixedUser: 65532", "fixedUser"),
         ("extraSubscriberRules: [{ apiGroups: ['*'], resources: [x], verbs: [list] }]", "apiGroups"),
         ("extraSubscriberRules: [{ apiGroups: [''], resources: [secrets], verbs: [list] }]", "resources"),
         ("extraSubscriberRules: [{ apiGroups: [x], resources: [x], verbs: [update] }]", "verbs"),

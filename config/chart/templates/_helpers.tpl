@@ -27,3 +27,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   name: {{ include "eventmesh-catalog.name" . }}
   namespace: {{ .Release.Namespace }}
 {{- end -}}
+
+{{/* By its digest, where that is given. */}}
+{{- define "eventmesh-catalog.image" -}}
+{{- with .Values.image -}}
+{{- .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end -}}
+{{- end -}}
+{{- end -}}
