@@ -61,6 +61,12 @@ impl ResourceVersion {
         let (a, b) = (self.0.trim_start_matches('0'), other.0.trim_start_matches('0'));
         is_number(&self.0) && is_number(&other.0) && (a.len(), a) < (b.len(), b)
     }
+
+    /// As that of a list that is to be watched from here on.
+    fn watchable(self) -> Result<Self, Failure> {
+        let why = "it is listed without a resource version, so that it cannot be watched";
+        if self.0.is_empty() { Err(Failure::Refused(why.into())) } else { Ok(self) }
+    }
 }
 
 /// A page without its objects.
@@ -121,14 +127,10 @@ pub async fn list<T>(
             }
         }
         let Page { metadata, .. } = serde_json::from_slice(page.rest())?;
-        if metadata.resource_version.0.is_empty() {
-            return Err(Failure::Refused(
-                "it is listed without a resource version, so that it cannot be watched".into(),
-            ));
-        }
+        let version = metadata.resource_version.watchable()?;
         if metadata.rest.is_empty() {
             objects.shrink_to_fit();
-            return Ok(Listed { objects, version: metadata.resource_version });
+            return Ok(Listed { objects, version });
         }
         path = scope.path(&format!("limit={page_size}&continue={}", segment(&metadata.rest)));
         told = Progress { seen: objects.len(), remaining: metadata.remaining_item_count };
@@ -139,7 +141,7 @@ pub async fn list<T>(
 /// The state that the server is in now. Without the label, with which it might look through all objects for one.
 ///
 /// # Errors
-/// When it does not say.
+/// When it does not say, or says what cannot be watched from.
 pub async fn current_version(server: &Server, scope: &Scope) -> Result<ResourceVersion, Failure> {
     #[derive(Deserialize)]
     struct Head {
@@ -147,7 +149,7 @@ pub async fn current_version(server: &Server, scope: &Scope) -> Result<ResourceV
     }
     let path = format!("{}?limit=1", scope.endpoint.path());
     let head: Head = server.json(&path, scope.form.of_list()).await?;
-    Ok(head.metadata.resource_version)
+    head.metadata.resource_version.watchable()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use super::support::cluster::{Cluster, eventually};
 use super::support::process::Service;
 use super::support::proxy::{Fault, How, Proxy};
 use super::{
-    MESH, answered, broker, definition, empty_cluster, event_type, plain, reference, serve, serve_with, service, told,
-    trigger,
+    MESH, answered, broker, definition, empty_cluster, event_type, plain, readiness, reference, serve, serve_with,
+    service, told, trigger,
 };
 
 const EVENTING: &str = "eventing.knative.dev";
@@ -189,4 +189,32 @@ async fn what_comes_later_and_cannot_be_read_is_not_quietly_missing() {
     let answer = service.get(MESH, &[]);
     let age = answer.header("EventMesh-Stale-Seconds");
     assert!(answer.status == 503 || !age.is_empty(), "{} without an age: {}", answer.status, answer.body);
+}
+
+/// Whoever writes triggers names one kind after the other of an extension that does not answer, and holds nothing back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_nobody_knows_of_is_waited_for_once() {
+    let Some(cluster) = empty_cluster(false).await else { return };
+    let world = World::new(cluster).await;
+    let (proxy, service) = world.serve(&[]).await;
+    world.is_whole(&service, "the start").await;
+    proxy.inject(Fault::new(How::status(503)).path("/apis"));
+    let named = |kind: &str| trigger("more", "bus", &format!("broken.example.com/v1 {kind} x"));
+    world.cluster.apply(&named("First")).await;
+    told(&service, "First.broken.example.com", "left out: ").await;
+    let is_up_to_date = |answer: &super::support::process::Answer| answer.header("EventMesh-Stale-Seconds").is_empty();
+    eventually("an answer that is up to date", async || is_up_to_date(&service.get(MESH, &[])).then_some(())).await;
+
+    for (kind, late) in [("Second", "late-2"), ("Third", "late-3")] {
+        world.cluster.apply(&named(kind)).await;
+        world.cluster.apply(&broker(late)).await;
+        eventually(late, async || {
+            let answer = service.get(MESH, &[]);
+            assert!(is_up_to_date(&answer), "{kind} holds the rest back: {}\n{}", answer.head, readiness(&service));
+            let mesh: Value = serde_json::from_str(&answer.body).unwrap();
+            names(&mesh["brokers"]).contains(&late).then_some(())
+        })
+        .await;
+        told(&service, &format!("{kind}.broken.example.com"), "left out: ").await;
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::support::proxy::Proxy;
-use super::{MESH, answered, broker, empty_cluster, event_type, plain, readiness, serve, service, trigger};
+use super::{MESH, answered, broker, definition, empty_cluster, event_type, plain, readiness, serve, service, trigger};
 
 fn consumers(mesh: &Value) -> Vec<&str> {
     let consumers = mesh["eventTypes"][0]["consumedBy"].as_array();
@@ -30,6 +30,7 @@ async fn nothing_that_a_trigger_names_harms_the_rest() {
         name("apiextensions.k8s.io/v1", "CustomResourceDefinition", "brokers.eventing.knative.dev"),
         name("v1", "Secret", "tokens"),
         name("v1", "Node", "node"),
+        name("x.example.com/v1", "Issuer", "all"),
         name("v1", "ComponentStatus", "etcd-0"),
         name("v1", "Service", "https:victim:8443/proxy/shutdown"),
         name("v1", "Service", ".."),
@@ -40,6 +41,9 @@ async fn nothing_that_a_trigger_names_harms_the_rest() {
         name("nobody.example.com/v1", "Robot", "x"),
         name("authorization.k8s.io/v1", "SubjectAccessReview", "x"),
     ];
+    let mut cluster_wide = definition("x.example.com", "Issuer", "issuers", "", &["v1"]);
+    cluster_wide["spec"]["scope"] = json!("Cluster");
+    cluster.apply(&cluster_wide).await;
     let mut deep = json!({"exact": {"type": "t.a"}});
     for _ in 0..300 {
         deep = json!({"not": deep});

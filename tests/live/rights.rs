@@ -6,8 +6,8 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::support::cluster::{Cluster, eventually};
-use super::support::proxy::Proxy;
-use super::{answered, broker, empty_cluster, event_type, serve, service, told, trigger};
+use super::support::proxy::{Fault, How, Proxy};
+use super::{MESH, answered, broker, empty_cluster, event_type, labeled, readiness, serve, service, told, trigger};
 
 /// Lets a service account do this with everything of the mesh, and `services` with services.
 async fn grant(cluster: &Cluster, account: &str, services: &[&str]) {
@@ -113,4 +113,39 @@ async fn an_object_that_is_known_is_not_asked_for_again() {
     }
     answered(&served, "the second consumer", |it| consumers(it) == ["early", "late"]).await;
     assert_eq!(fetched(&way), [("early".to_owned(), 1), ("late".to_owned(), 1)].into());
+}
+
+/// What can be listed and not watched is asked for by its names, and goes on being so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_watched_is_read_by_name_and_no_more() {
+    let Some(cluster) = empty_cluster(false).await else { return };
+    cluster.install_knative().await;
+    let deployment = |name: &str| {
+        let labels = json!({ "app": "x" });
+        let template =
+            json!({ "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "x", "image": "x" }] } });
+        let spec = json!({ "selector": { "matchLabels": labels }, "replicas": 0, "template": template });
+        labeled("apps/v1", "Deployment", name, json!({ "backstage.io/kubernetes-id": name }), spec)
+    };
+    let named = |name: &str| trigger(name, "bus", &format!("apps/v1 Deployment {name}"));
+    cluster
+        .apply_all(&[broker("bus"), event_type("a", "t.a", "bus"), deployment("one"), named("one"), named("two")])
+        .await;
+    let way = Proxy::start(&cluster).await;
+    way.inject(Fault::new(How::body(without_watch)).path("/apis/apps/v1"));
+    way.inject(Fault::new(How::status(403)).path("/apis/apps/v1/namespaces/shop/deployments/two"));
+    let served = serve(way.kubeconfig());
+    answered(&served, "what is asked for by its name", |it| consumers(it) == ["one"]).await;
+    let of_deployments = || way.requests().into_iter().filter(|it| it.resource == "deployments");
+    // Again and again it looks whether it may read the other one.
+    let looks = || of_deployments().filter(|it| it.name == "two").count();
+    eventually("it looks again, and again", async || (looks() >= 3).then_some(())).await;
+    let lists: Vec<_> = of_deployments().filter(|it| it.name.is_empty()).map(|it| it.path + "?" + &it.query).collect();
+    assert!(lists.is_empty(), "{lists:?}");
+    assert_eq!(served.get(MESH, &[]).header("EventMesh-Stale-Seconds"), "", "{}", readiness(&served));
+}
+
+/// Discovery that names no verb `watch`.
+fn without_watch(body: Vec<u8>) -> Vec<u8> {
+    String::from_utf8(body).unwrap().replace("\"watch\"", "\"wait\"").into_bytes()
 }

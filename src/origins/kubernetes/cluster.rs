@@ -42,8 +42,10 @@ const TICK: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: u32 = 6;
 /// How many kinds to look for then.
 const LOOK_AT_ONCE: usize = 16;
-/// How long to wait for whoever should know where a kind is served that is only named.
+/// How long to wait for whoever should know what a group serves, where a kind of it is only named.
 pub const PATIENCE_WITH_DISCOVERY: Duration = Duration::from_secs(10);
+/// After which time such a group is waited for once more, whether or not anybody names a kind of it.
+const FORGOTTEN: Duration = Duration::from_hours(1);
 /// How many kinds are asked for at a time.
 const ASK_AT_ONCE: usize = 4;
 
@@ -107,6 +109,9 @@ struct Cluster {
     discovered: Discovered,
     /// What is being asked, and how often it was in vain.
     asked: BTreeMap<GroupKind, Question>,
+    /// Since when nobody says what these groups serve. Of each kind of such a group that somebody names, that is known before it
+    /// is asked for.
+    silent: BTreeMap<Arc<str>, Instant>,
     answer: mpsc::Sender<Answer>,
     label: String,
     beat: Beat,
@@ -131,7 +136,6 @@ struct Cluster {
 /// Where is this kind served?
 struct Question {
     number: u64,
-    asked: Instant,
     backoff: Backoff,
     failure: Option<Failure>,
 }
@@ -148,6 +152,7 @@ impl Cluster {
             named: Named::default(),
             discovered: Discovered::new(),
             asked: BTreeMap::new(),
+            silent: BTreeMap::new(),
             answer,
             label,
             beat: Beat { at: Instant::now(), is_away: false },
@@ -245,12 +250,15 @@ impl Cluster {
         match found {
             Ok(endpoint) => {
                 self.asked.remove(&of);
+                self.silent.remove(&of.group);
                 self.discovered.insert(of, endpoint);
             }
             Err(failure) => {
                 warn!(kind = %of, reason = %failure, "Where {of} is served cannot be found out: {failure}");
                 let wait = question.backoff.next(Some(&failure));
                 question.failure = Some(failure);
+                self.silent.retain(|_, since| since.elapsed() < FORGOTTEN);
+                self.silent.entry(of.group.clone()).or_insert_with(Instant::now);
                 self.discover(of, number, wait);
             }
         }
@@ -260,7 +268,11 @@ impl Cluster {
     fn on_heartbeat(&mut self, beat: Beat) {
         match (self.beat.is_away, beat.is_away) {
             (false, true) => warn!("The API server does not answer; going on with what is known"),
-            (true, false) => info!("The API server answers again, after {} s", self.beat.at.elapsed().as_secs()),
+            (true, false) => {
+                info!("The API server answers again, after {} s", self.beat.at.elapsed().as_secs());
+                // What it did not say while it was away says nothing about others.
+                self.silent.clear();
+            }
             _ => (),
         }
         self.is_status_old |= self.beat.is_away != beat.is_away;
@@ -339,7 +351,7 @@ impl Cluster {
         if !self.asked.contains_key(&of) {
             self.questions += 1;
             let number = self.questions;
-            let question = Question { number, asked: Instant::now(), backoff: Backoff::default(), failure: None };
+            let question = Question { number, backoff: Backoff::default(), failure: None };
             self.asked.insert(of.clone(), question);
             self.discover(of, number, Duration::ZERO);
         }
@@ -376,15 +388,19 @@ impl Cluster {
         if self.discovered.contains_key(of) {
             return State::LeftOut { why: "the API server does not serve it, or not in namespaces".into() };
         }
-        let Some(Question { asked, failure: Some(failure), .. }) = self.asked.get(of) else {
-            return State::Listing { seen: 0, expected: None };
-        };
-        let why = failure.to_string().into();
-        let is_refused = matches!(failure, Failure::Refused(_));
-        // Whoever writes a trigger may name what a broken extension of the API server would serve; nobody knows whether
-        // there is such a kind at all, and the rest does not wait for it.
-        let is_given_up = asked.elapsed() >= PATIENCE_WITH_DISCOVERY && !self.beat.is_away;
-        if !kind.is_defined() && (is_refused || is_given_up) { State::LeftOut { why } } else { State::Missing { why } }
+        // Whoever writes a trigger may name what a broken extension of the API server would serve, one kind of it after
+        // the other; nobody knows whether there is such a kind at all, and the rest does not wait for it.
+        let is_silent = self.silent.get(&of.group).is_some_and(|it| it.elapsed() >= PATIENCE_WITH_DISCOVERY);
+        let is_given_up = !kind.is_defined() && is_silent && !self.beat.is_away;
+        match self.asked.get(of).and_then(|it| it.failure.as_ref()) {
+            Some(failure) => {
+                let is_refused = matches!(failure, Failure::Refused(_)) && !kind.is_defined();
+                let why = failure.to_string().into();
+                if is_refused || is_given_up { State::LeftOut { why } } else { State::Missing { why } }
+            }
+            None if is_given_up => State::LeftOut { why: "the API server does not say whether it serves it".into() },
+            None => State::Listing { seen: 0, expected: None },
+        }
     }
 
     fn status(&self) -> Status {

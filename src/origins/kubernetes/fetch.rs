@@ -88,10 +88,15 @@ impl Fetcher {
                 Ok(()) = self.names.changed() => Ask::New,
                 Ok(()) = self.woken.changed() => Ask::All,
             };
-            if ask != Ask::New && current_version(&self.server, &self.scope).await.is_ok() {
+            if ask != Ask::New && self.may_be_listed().await {
                 return self.teller.tell(Report::MayBeListed).await;
             }
         }
+    }
+
+    /// Whether it may be read as other kinds are. Some can be listed, and not watched.
+    async fn may_be_listed(&self) -> bool {
+        self.scope.endpoint.is_watchable && current_version(&self.server, &self.scope).await.is_ok()
     }
 
     /// Tells what is known, and how many objects may not be read.

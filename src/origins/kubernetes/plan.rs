@@ -95,9 +95,9 @@ pub fn plan<'a>(
 }
 
 impl Definitions {
-    /// Whether a definition says where a kind is served, so that nobody else needs to be asked.
+    /// Whether a definition says where in namespaces a kind is served, so that nobody else needs to be asked.
     pub fn place(&self, of: &GroupKind) -> bool {
-        defined_endpoints(self).contains_key(of)
+        defined_endpoints(self).get(of).is_some_and(|it| it.namespaced)
     }
 }
 
@@ -125,6 +125,7 @@ mod tests {
             definition("Tap", "x.io", &json!({"duck.knative.dev/source": "true"})),
             definition("Off", "x.io", &json!({"duck.knative.dev/source": "false"})),
             definition("Robot", "x.io", &json!({})),
+            cluster_wide(definition("Issuer", "x.io", &json!({}))),
         ];
         let read = || Definitions::Read(known.iter().cloned().collect());
         let cases = [
@@ -144,11 +145,12 @@ mod tests {
                     "Service",
                     "Deployment.apps",
                     "Ghost.x.io",
+                    "Issuer.x.io",
                     "Node",
                     "Secret",
                     DEFINITION,
                 ],
-                "Broker.eventing.knative.dev v1; Deployment.apps ?; Ghost.x.io ?; Hose.x.io v1; Node ?; Robot.x.io v1 label=id; \
+                "Broker.eventing.knative.dev v1; Deployment.apps ?; Ghost.x.io ?; Hose.x.io v1; Issuer.x.io ?; Node ?; Robot.x.io v1 label=id; \
                  Service v7 label=id; Tap.x.io v1",
             ),
         ];
@@ -163,6 +165,20 @@ mod tests {
             told.sort();
             assert_eq!(told.join("; "), expected, "{what}");
         }
+    }
+
+    /// Of what is in no namespace, discovery says so; otherwise it would be asked for without end.
+    #[test]
+    fn only_what_is_in_namespaces_is_placed_by_its_definition() {
+        let known = [definition("Robot", "x.io", &json!({})), cluster_wide(definition("Issuer", "x.io", &json!({})))];
+        let definitions = Definitions::Read(known.into());
+        let placed = ["Robot.x.io", "Issuer.x.io", "Ghost.x.io"].map(|it| definitions.place(&of(it)));
+        assert_eq!(placed, [true, false, false]);
+    }
+
+    fn cluster_wide((key, mut defined): (Key, Defined)) -> (Key, Defined) {
+        defined.endpoint.as_mut().unwrap().namespaced = false;
+        (key, defined)
     }
 
     #[test]

@@ -47,6 +47,13 @@ impl Readers {
         &self.server
     }
 
+    /// Wakes whoever is started now when the server is back the next time: that it came back before is no news to them.
+    fn waker(&self) -> watch::Receiver<()> {
+        let mut woken = self.woken.clone();
+        woken.mark_unchanged();
+        woken
+    }
+
     fn teller(&mut self) -> Teller {
         self.count += 1;
         Teller { number: self.count, reports: self.reports.clone() }
@@ -56,7 +63,7 @@ impl Readers {
     fn reflect(&mut self, scope: Scope) -> Reader {
         let teller = self.teller();
         let number = teller.number;
-        let (server, converter, woken) = (self.server.clone(), self.converter.clone(), self.woken.clone());
+        let (server, converter, woken) = (self.server.clone(), self.converter.clone(), self.waker());
         let reflector = Reflector { server, scope, converter, teller: teller.clone(), woken };
         let task = spawn(reflector.run(), teller);
         Reader { number, task, names: None }
@@ -67,7 +74,7 @@ impl Readers {
         let teller = self.teller();
         let number = teller.number;
         let (tell_names, names) = watch::channel(names);
-        let (server, converter, woken) = (self.server.clone(), self.converter.clone(), self.woken.clone());
+        let (server, converter, woken) = (self.server.clone(), self.converter.clone(), self.waker());
         let fetcher = Fetcher { server, scope, converter, teller: teller.clone(), names, woken };
         let task = spawn(fetcher.run(), teller);
         Reader { number, task, names: Some(tell_names) }
