@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::convert::{Converter, Rejection};
 use super::kinds::Reading;
-use super::lean::Lean;
+use super::lean;
 use crate::kubernetes::endpoint::{Endpoint, endpoint_of};
 use crate::kubernetes::failure::Failure;
 use crate::kubernetes::list::Scope;
@@ -47,12 +47,13 @@ pub fn read(converter: &Converter, scope: &Scope, text: &str) -> Result<Object, 
 }
 
 /// An object that is nested more deeply than anything is parsed counts as far as it can be read: one such object must
-/// not keep all others from being read (`semantics.md` 7.6). A definition decides on many objects, and has to be whole.
+/// not keep all others from being read (`semantics.md` 7.6). A definition decides on many objects, and has to be whole; what
+/// of it may be deep, its schemas, is not looked at.
 fn parse(scope: &Scope, text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(text).map(|Lean(object)| object).or_else(|error| {
-        if Reading::of(&scope.endpoint.of) == Reading::Definition {
-            return Err(error);
-        }
+    if Reading::of(&scope.endpoint.of) == Reading::Definition {
+        return lean::definition(text);
+    }
+    lean::object(text).or_else(|_| {
         // What is not looked at is skipped, however deep it is.
         let Head { api_version, metadata } = serde_json::from_str(text)?;
         Ok(json!({"apiVersion": api_version, "metadata": metadata}))
@@ -82,6 +83,13 @@ mod tests {
         );
         let definitions = Scope::all(definitions_endpoint());
         assert!(read(&Converter::new("id"), &definitions, &text).is_err());
+        let schema = format!(
+            r#"{{"apiVersion":"apiextensions.k8s.io/v1","metadata":{{"name":"robots.x.io"}},"spec":{{"group":"x.io","scope":
+            "Namespaced","names":{{"kind":"Robot","plural":"robots"}},"versions":[{{"name":"v1","served":true,"storage":true,
+            "schema":{{"openAPIV3Schema":{deep}}}}}]}},"status":{{"conditions":[{{"type":"Established","status":"True"}}]}}}}"#
+        );
+        let definition = read(&Converter::new("id"), &definitions, &schema).unwrap();
+        assert_eq!(definition.endpoint.unwrap().path(), "/apis/x.io/v1/robots");
         let mut triggers = definitions;
         triggers.endpoint.of = crate::mesh::GroupKind::new("eventing.knative.dev", "Trigger");
         let object = read(&Converter::new("id"), &triggers, &text).unwrap();
