@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::filter::Reason;
 use super::object::{Key, ObjectRef};
 use super::resource::{EventType, Flaw, Resource, Subscriber, Subscription};
 use super::snapshot::{Entry, Snapshot};
@@ -28,8 +27,8 @@ pub enum Finding {
     UnparsableFilter { text: Arc<str>, error: ParseError },
     /// An object that is named is not there.
     Dangling { what: &'static str, to: Key },
-    /// A trigger on a broker with event types, none of which can pass. `closest` is the one most like what passes.
-    MatchesNothing { closest: Key, reason: Reason },
+    /// A trigger on a broker with event types, none of which can pass.
+    MatchesNothing(Box<Mismatch>),
     /// A subscriber that is there, but is not known to Backstage.
     SubscriberWithoutId { subscriber: Key },
     /// A subscriber given only by URI.
@@ -38,6 +37,14 @@ pub enum Finding {
     NoConduit,
     /// An event type that declares no type.
     NoType,
+}
+
+/// A trigger, and the event type that is most like what passes it. Why not even that one does is found out when it is told:
+/// an explanation repeats both, part by part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mismatch {
+    trigger: Arc<Resource>,
+    closest: Arc<Resource>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +72,7 @@ impl Finding {
             Self::Flaw(_) => "unreadable-field",
             Self::UnparsableFilter { .. } => "unparsable-filter",
             Self::Dangling { .. } => "dangling-reference",
-            Self::MatchesNothing { .. } => "filter-matches-nothing",
+            Self::MatchesNothing(_) => "filter-matches-nothing",
             Self::SubscriberWithoutId { .. } => "subscriber-without-id",
             Self::SubscriberUnknown => "subscriber-unknown",
             Self::NoConduit => "no-conduit",
@@ -103,8 +110,11 @@ impl fmt::Display for Finding {
                 write!(f, "the CESQL filter `{text}` does not parse: {error}")
             }
             Self::Dangling { what, to } => write!(f, "its {what} is {to}, which does not exist"),
-            Self::MatchesNothing { closest, reason } => {
-                write!(f, "the filter matches no event type of its broker; for {closest} it is {reason}")
+            Self::MatchesNothing(mismatch) => {
+                write!(f, "the filter matches no event type of its broker")?;
+                let explained = mismatch.trigger.subscription().zip(mismatch.closest.event_type());
+                let Some((subscription, event_type)) = explained else { return Ok(()) };
+                write!(f, "; for {} it is {}", mismatch.closest.key, subscription.explain(event_type))
             }
             Self::SubscriberWithoutId { subscriber } => {
                 write!(f, "{subscriber} has no Backstage label, so that nobody is shown as the consumer; label it")
@@ -155,7 +165,7 @@ fn findings(snapshot: &Snapshot, entry: &Entry) -> Vec<Finding> {
         findings.extend(
             unparsable.map(|(text, error)| Finding::UnparsableFilter { text: text.clone(), error: error.clone() }),
         );
-        findings.extend(matches_nothing(snapshot, subscription));
+        findings.extend(matches_nothing(snapshot, resource));
     } else if entry.links.source.is_some() {
         dangling("sink", resource.duck().and_then(|it| it.sink.as_ref()));
     }
@@ -175,20 +185,21 @@ fn subscriber(snapshot: &Snapshot, subscription: &Subscription) -> Option<Findin
     }
 }
 
-fn matches_nothing(snapshot: &Snapshot, subscription: &Subscription) -> Option<Finding> {
+fn matches_nothing(snapshot: &Snapshot, trigger: &Arc<Resource>) -> Option<Finding> {
+    let subscription = trigger.subscription()?;
     let conduit = snapshot.get(subscription.conduit.as_ref()?)?.links.conduit.as_deref()?;
-    let types = || conduit.provides.iter().filter_map(|it| Some((&it.event_type, declared(snapshot, &it.event_type)?)));
+    let types = || conduit.provides.iter().filter_map(|it| declared(snapshot, &it.event_type));
     if types().any(|(_, it)| subscription.verdict(it) != Verdict::Never) {
         return None;
     }
     let wanted = subscription.filter.wanted_type().unwrap_or_default();
-    let (closest, event_type) = types().max_by_key(|(_, it)| likeness(&it.declared, wanted))?;
-    let reason = subscription.explain(event_type);
-    Some(Finding::MatchesNothing { closest: closest.clone(), reason })
+    let (closest, _) = types().max_by_key(|(_, it)| likeness(&it.declared, wanted))?;
+    Some(Finding::MatchesNothing(Box::new(Mismatch { trigger: trigger.clone(), closest: closest.clone() })))
 }
 
-fn declared<'a>(snapshot: &'a Snapshot, key: &ObjectRef) -> Option<&'a EventType> {
-    snapshot.get(key).map(|entry| &*entry.resource).and_then(Resource::event_type)
+fn declared<'a>(snapshot: &'a Snapshot, key: &ObjectRef) -> Option<(&'a Arc<Resource>, &'a EventType)> {
+    let resource = &snapshot.get(key)?.resource;
+    Some((resource, resource.event_type()?))
 }
 
 /// How much two texts have in common at their ends: enough to find the type that a typo was meant to be.

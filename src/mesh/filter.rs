@@ -199,7 +199,7 @@ impl AttributeTest {
     fn reason(&self, declaration: &Declaration) -> String {
         let (certain, value) = declaration.get(&self.name);
         let declared = match value {
-            Value::Literal(text) => format!("is declared as \"{text}\""),
+            Value::Literal(text) => format!("is declared as \"{}\"", Short(text)),
             Value::Template(_) => "is declared as a template".into(),
             Value::Any => "may have any value".into(),
         };
@@ -211,8 +211,10 @@ impl AttributeTest {
 impl Sql {
     fn reason(&self, declaration: &Declaration) -> String {
         match &self.parsed {
-            Ok(it) => format!("`{}` yields {}", self.text, it.outcomes(declaration)),
-            Err(error) => format!("`{}` does not parse ({error}), so nothing can be concluded", self.text),
+            Ok(it) => format!("`{}` yields {}", Short(&self.text), it.outcomes(declaration)),
+            Err(error) => {
+                format!("`{}` does not parse ({error}), so nothing can be concluded", Short(&self.text))
+            }
         }
     }
 }
@@ -221,9 +223,24 @@ impl fmt::Display for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Present => f.write_str("be present"),
-            Self::Equals(text) => write!(f, "equal \"{text}\""),
-            Self::StartsWith(text) => write!(f, "start with \"{text}\""),
-            Self::EndsWith(text) => write!(f, "end with \"{text}\""),
+            Self::Equals(text) => write!(f, "equal \"{}\"", Short(text)),
+            Self::StartsWith(text) => write!(f, "start with \"{}\"", Short(text)),
+            Self::EndsWith(text) => write!(f, "end with \"{}\"", Short(text)),
+        }
+    }
+}
+
+/// As much of a text as a reason quotes: one part of a filter after the other may be compared with a long one.
+struct Short<'a>(&'a str);
+
+/// In characters.
+const LONGEST_QUOTE: usize = 200;
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(LONGEST_QUOTE) {
+            Some((end, _)) => write!(f, "{}…", self.0.get(..end).unwrap_or_default()),
+            None => f.write_str(self.0),
         }
     }
 }
@@ -303,6 +320,14 @@ mod tests {
             let filter = test(name, how);
             assert_eq!(filter.verdict(&declaration), expected, "{}", filter.explain(&declaration));
         }
+    }
+
+    #[test]
+    fn a_reason_quotes_no_more_than_is_read() {
+        let long = "ä".repeat(LONGEST_QUOTE + 1);
+        let reason = test("type", Test::Equals(long.as_str().into())).explain(&declared(&[("type", true, &long)]));
+        let quoted = format!("\"{}…\"", "ä".repeat(LONGEST_QUOTE));
+        assert_eq!(reason.says, format!("`type` must equal {quoted}; it is declared as {quoted}"));
     }
 
     #[test]
