@@ -508,3 +508,20 @@ fn a_template_can_be_each_text_that_it_stands_for() {
         Ok(())
     });
 }
+
+/// A group of many has as many pairs, and each of its members needs all of them: one list has to do.
+#[test]
+fn channels_that_are_one_share_what_makes_them_so() {
+    let channel = |kind: &str, name: &str, owner: Value| {
+        let metadata = json!({"namespace": "shop", "name": name, "uid": name, "ownerReferences": owner});
+        json!({"apiVersion": "messaging.knative.dev/v1", "kind": kind, "metadata": metadata, "spec": {}})
+    };
+    let owner = json!([{"apiVersion": "messaging.knative.dev/v1", "kind": "Channel", "name": "front", "uid": "front", "controller": true}]);
+    let behind = ["a", "b", "c"].map(|name| channel("InMemoryChannel", name, owner.clone()));
+    let snapshot =
+        support::snapshot(support::converted(&[&[channel("Channel", "front", json!([]))], &behind[..]].concat()));
+    let twins = snapshot.entries().filter_map(|it| it.links.conduit.as_ref()?.twins.clone());
+    let twins: Vec<_> = twins.collect();
+    assert_eq!(twins.iter().map(|it| it.len()).collect::<Vec<_>>(), [3; 4]);
+    assert!(twins.iter().all(|it| Arc::ptr_eq(it, &twins[0])));
+}

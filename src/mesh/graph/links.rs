@@ -19,6 +19,10 @@ use crate::mesh::snapshot::{
 };
 use crate::mesh::template::Value;
 
+/// The pairs of each group that was looked at, by the first of its nodes: of a large one they are many, and the same for all.
+#[derive(Default)]
+struct Pairs(HashMap<NodeIndex, Twins>);
+
 impl MeshGraph {
     /// Brings what is touched up to date and reads its entries.
     pub(super) fn link(&mut self, mut touched: Touched) -> Entries {
@@ -47,7 +51,8 @@ impl MeshGraph {
             }
         }
         touched.entries.extend(&touched.types);
-        touched.entries.into_iter().filter_map(|node| self.entry(node)).collect()
+        let mut pairs = Pairs::default();
+        touched.entries.into_iter().filter_map(|node| self.entry(node, &mut pairs)).collect()
     }
 
     fn passed_by(&self, subscription: NodeIndex) -> Vec<NodeIndex> {
@@ -101,18 +106,18 @@ impl MeshGraph {
         Listeners::new(nodes.filter_map(|it| Some((it, self.subscription(it)?))))
     }
 
-    fn entry(&self, node: NodeIndex) -> Option<(Key, Option<Entry>)> {
+    fn entry(&self, node: NodeIndex, pairs: &mut Pairs) -> Option<(Key, Option<Entry>)> {
         let weight = self.graph.node_weight(node)?;
-        let links = |resource: &Arc<Resource>| Links {
-            event_type: resource.event_type().map(|_| self.type_links(node).into()),
-            conduit: self.is_conduit(node).then(|| self.conduit_links(node).into()),
+        let mut links = |resource: &Arc<Resource>| Links {
+            event_type: resource.event_type().map(|_| self.type_links(node, pairs).into()),
+            conduit: self.is_conduit(node).then(|| self.conduit_links(node, pairs).into()),
             source: self.kinds.is_source(&resource.key.of).then(|| self.source_links(node, resource).into()),
         };
         let entry = weight.resource.as_ref().map(|it| Entry::new(it.clone(), links(it)));
         Some((weight.key.clone(), entry))
     }
 
-    fn type_links(&self, node: NodeIndex) -> TypeLinks {
+    fn type_links(&self, node: NodeIndex, pairs: &mut Pairs) -> TypeLinks {
         let consumer = |edge: EdgeReference<'_, Edge>| match edge.weight() {
             Edge::Passes(verdict) => {
                 let route = self.graph.node_weight(edge.source())?.route.clone()?;
@@ -123,14 +128,16 @@ impl MeshGraph {
         let mut consumers: Vec<_> = self.graph.edges_directed(node, Incoming).filter_map(consumer).collect();
         consumers.sort_unstable_by(|a, b| a.route.subscription.cmp(&b.route.subscription));
         let group = self.beyond(node, Outgoing, Edge::Refers).next().map(|it| self.group(it)).unwrap_or_default();
-        TypeLinks { consumers: consumers.into(), twins: self.twins(&group) }
+        TypeLinks { consumers: consumers.into(), twins: self.twins(&group, pairs) }
     }
 
-    /// The pairs that make a group one, sorted.
-    fn twins(&self, group: &[NodeIndex]) -> Twins {
-        if group.len() < 2 {
-            return None;
-        }
+    /// The pairs that make a group one, sorted. All of a group share them.
+    fn twins(&self, group: &[NodeIndex], known: &mut Pairs) -> Twins {
+        let first = group.iter().min().filter(|_| group.len() > 1)?;
+        known.0.entry(*first).or_insert_with(|| self.pairs(group)).clone()
+    }
+
+    fn pairs(&self, group: &[NodeIndex]) -> Twins {
         let mut pairs = vec![];
         for (n, twin) in group.iter().flat_map(|n| self.twins_of(*n).map(move |twin| (*n, twin))) {
             if let (Some(a), Some(b)) = (self.graph.node_weight(n), self.graph.node_weight(twin)) {
@@ -142,7 +149,7 @@ impl MeshGraph {
         Some(pairs.into())
     }
 
-    fn conduit_links(&self, node: NodeIndex) -> ConduitLinks {
+    fn conduit_links(&self, node: NodeIndex, pairs: &mut Pairs) -> ConduitLinks {
         let group = self.group(node);
         let mut provides: Vec<_> = (self.declared_on(&group).into_iter())
             .filter_map(|it| self.resource(it))
@@ -156,7 +163,7 @@ impl MeshGraph {
             .filter_map(|it| self.resource(it)?.forward())
             .collect();
         forwards.sort_unstable_by(|a, b| a.by.cmp(&b.by));
-        ConduitLinks { provides: provides.into(), forwards: forwards.into(), twins: self.twins(&group) }
+        ConduitLinks { provides: provides.into(), forwards: forwards.into(), twins: self.twins(&group, pairs) }
     }
 
     /// `semantics.md` 6.1, 6.2.
