@@ -21,7 +21,7 @@ use crate::mesh::template::Value;
 
 /// The pairs of each group that was looked at, by the first of its nodes: of a large one they are many, and the same for all.
 #[derive(Default)]
-struct Pairs(HashMap<NodeIndex, Twins>);
+struct Pairs(HashMap<NodeIndex, Arc<[(Key, Key)]>>);
 
 impl MeshGraph {
     /// Brings what is touched up to date and reads its entries.
@@ -134,10 +134,10 @@ impl MeshGraph {
     /// The pairs that make a group one, sorted. All of a group share them.
     fn twins(&self, group: &[NodeIndex], known: &mut Pairs) -> Twins {
         let first = group.iter().min().filter(|_| group.len() > 1)?;
-        known.0.entry(*first).or_insert_with(|| self.pairs(group)).clone()
+        Some(known.0.entry(*first).or_insert_with(|| self.pairs(group)).clone())
     }
 
-    fn pairs(&self, group: &[NodeIndex]) -> Twins {
+    fn pairs(&self, group: &[NodeIndex]) -> Arc<[(Key, Key)]> {
         let mut pairs = vec![];
         for (n, twin) in group.iter().flat_map(|n| self.twins_of(*n).map(move |twin| (*n, twin))) {
             if let (Some(a), Some(b)) = (self.graph.node_weight(n), self.graph.node_weight(twin)) {
@@ -146,7 +146,7 @@ impl MeshGraph {
         }
         pairs.sort();
         pairs.dedup();
-        Some(pairs.into())
+        pairs.into()
     }
 
     fn conduit_links(&self, node: NodeIndex, pairs: &mut Pairs) -> ConduitLinks {
