@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Extension;
+use axum::http::StatusCode;
 use axum::routing::get;
 use eventmesh_catalog::access::{Access, Token};
 use eventmesh_catalog::api::caller::Peer;
@@ -40,6 +41,7 @@ fn patient() -> Limits {
         handshake: NEVER,
         head: NEVER,
         stall: NEVER,
+        rate: 1,
         idle: NEVER,
         ping: NEVER,
         pong: NEVER,
@@ -132,6 +134,21 @@ async fn a_request_says_where_it_comes_from() {
     for protocol in [HTTP1, HTTP2] {
         let mut connection = Connection::open(&listener.address, &listener.authority.client(&[protocol])).await;
         assert_eq!(connection.get("/peer", &[]).await.unwrap().1, "127.0.0.1");
+    }
+}
+
+/// RFC 9110, section 8.6: it would be that of the whole body.
+#[tokio::test]
+async fn what_did_not_change_has_no_length() {
+    let router = Router::new().route("/", get(|| async { StatusCode::NOT_MODIFIED }));
+    let listener = Listener::of(router, patient(), false).await;
+    for method in ["GET", "HEAD"] {
+        let mut stream = listener.connect().await;
+        let request = format!("{method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 304 ") && !answer.contains("content-length"), "{answer}");
     }
 }
 

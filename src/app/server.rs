@@ -35,8 +35,11 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long the header fields of a request may take to arrive, and the first request of a connection to begin.
     pub head: Duration,
-    /// How long a client may leave an answer lying without taking anything of it.
+    /// How long a client may leave an answer lying without taking anything of it, and how long it may take for all of it, beside
+    /// a second for each `rate`.
     pub stall: Duration,
+    /// How many bytes of an answer a client has to take in a second, at the least.
+    pub rate: u32,
     /// How long an HTTP/2 connection without requests is kept once somebody with a good token has asked on it. Others are
     /// kept for as long as a head may take, as are those of HTTP/1.1.
     pub idle: Duration,
@@ -55,6 +58,7 @@ impl Default for Limits {
             handshake: seconds(10),
             head: seconds(10),
             stall: seconds(30),
+            rate: 32 << 10,
             idle: seconds(90),
             ping: seconds(20),
             pong: seconds(10),

@@ -1,7 +1,8 @@
 //! What a connection is at: the requests under way, and how the client takes their answers.
 //!
 //! A client of HTTP/2 says how much of each answer it is ready for. One that reads all that it is sent, but is ready for
-//! nothing, is not found out by looking at the socket; so the data of an answer tell themselves when they go.
+//! nothing, is not found out by looking at the socket; so the data of an answer tell themselves when they go. Nor is one that
+//! is ready for a byte now and then; so all of an answer has to be taken in time, in relation to how much it is.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,8 @@ pub struct Answers(Arc<Inner>);
 struct Inner {
     /// For how long an answer may lie.
     stall: Duration,
+    /// How many bytes of it have to be taken in a second.
+    rate: u32,
     /// For how long there may be no request.
     idle: Duration,
     /// The same for a client that was told to go, and at most so long for one that has never had a good token.
@@ -42,8 +45,8 @@ struct State {
 /// A request that is under way.
 struct Open {
     id: u64,
-    /// Since when nothing was taken of its answer; none while that is being made.
-    since: Option<Instant>,
+    /// Until when something has to be taken of its answer, and until when all; none while that is being made.
+    until: Option<(Instant, Instant)>,
 }
 
 /// Why a connection is not kept.
@@ -51,7 +54,7 @@ struct Open {
 pub enum Overdue {
     /// Nothing has been asked for a while.
     Idle,
-    /// An answer is not taken.
+    /// An answer is not taken, or not in time.
     Stalled,
 }
 
@@ -61,6 +64,7 @@ impl Answers {
         let state = State { open: vec![], count: 0, quiet_until, leaving: false };
         Self(Arc::new(Inner {
             stall: limits.stall,
+            rate: limits.rate.max(1),
             idle: limits.idle,
             hurried: limits.head,
             known: Known::default(),
@@ -78,7 +82,7 @@ impl Answers {
         let mut state = self.state();
         let id = state.count;
         state.count += 1;
-        state.open.push(Open { id, since: None });
+        state.open.push(Open { id, until: None });
         Answer { id, of: self.clone() }
     }
 
@@ -106,9 +110,9 @@ impl Answers {
         if state.open.is_empty() {
             return if state.quiet_until <= now { Err(Overdue::Idle) } else { Ok(soonest.min(state.quiet_until)) };
         }
-        match state.open.iter().filter_map(|it| it.since).min() {
-            Some(since) if since + self.0.stall <= now => Err(Overdue::Stalled),
-            Some(since) => Ok(soonest.min(since + self.0.stall)),
+        match state.open.iter().filter_map(|it| it.until).map(|(some, all)| some.min(all)).min() {
+            Some(until) if until <= now => Err(Overdue::Stalled),
+            Some(until) => Ok(soonest.min(until)),
             None => Ok(soonest),
         }
     }
@@ -129,15 +133,26 @@ impl Answer {
     pub fn given(self, body: Body) -> Given {
         // Nothing has to be taken of what is empty.
         if !body.is_end_stream() {
-            self.taken();
+            let Inner { stall, hurried, rate, known, .. } = &*self.of.0;
+            // Strangers have no large answers, and no right to keep small ones lying.
+            let patience = if known.get() { *stall } else { *hurried.min(stall) };
+            let seconds = body.size_hint().lower() / u64::from(*rate);
+            let now = Instant::now();
+            let until = (now + *stall, now + patience + Duration::from_secs(seconds));
+            self.note(|open| open.until = Some(until));
         }
         Given { body, answer: Arc::new(self) }
     }
 
     fn taken(&self) {
+        let next = Instant::now() + self.of.0.stall;
+        self.note(|open| open.until = open.until.map(|(_, all)| (next, all)));
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Open)) {
         let mut state = self.of.state();
         if let Some(open) = state.open.iter_mut().find(|it| it.id == self.id) {
-            open.since = Some(Instant::now());
+            note(open);
         }
     }
 }
@@ -214,7 +229,7 @@ mod tests {
 
     fn limits() -> Limits {
         let seconds = Duration::from_secs;
-        Limits { head: seconds(10), stall: seconds(30), idle: seconds(90), ..Limits::default() }
+        Limits { head: seconds(10), stall: seconds(30), rate: 1, idle: seconds(90), ..Limits::default() }
     }
 
     async fn piece(given: &mut Given) -> Piece {
@@ -252,7 +267,7 @@ mod tests {
             () = making => {}
             it = answers.overdue() => panic!("{it:?} while it is being made"),
         }
-        let mut given = first.given("abc".into());
+        let mut given = first.given(vec![0; 100].into());
         assert_eq!(overdue(&answers).await, (30, Overdue::Stalled), "nobody is ready for it");
         let mut taken = piece(&mut given).await;
         for _ in 0..3 {
@@ -268,6 +283,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_answer_has_to_be_taken_in_time_however_often_something_is() {
+        for (is_known, seconds) in [(true, 30 + 100), (false, 10 + 100)] {
+            let answers = Answers::new(&limits());
+            if is_known {
+                answers.known().set();
+            }
+            let mut given = answers.begin().given(vec![0; 100].into());
+            let mut taken = piece(&mut given).await;
+            let began = Instant::now();
+            let nibbling = async {
+                loop {
+                    sleep(Duration::from_secs(10)).await;
+                    taken.advance(1);
+                }
+            };
+            tokio::select! {
+                () = nibbling => {}
+                it = answers.overdue() => assert_eq!((began.elapsed().as_secs(), it), (seconds, Overdue::Stalled)),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn others_do_not_make_up_for_one_who_stalls() {
         let answers = Answers::new(&limits());
         let _stalled = answers.begin().given("abc".into());
@@ -279,7 +317,7 @@ mod tests {
         };
         tokio::select! {
             () = others => {}
-            it = overdue(&answers) => assert_eq!(it, (30, Overdue::Stalled)),
+            it = overdue(&answers) => assert_eq!(it, (13, Overdue::Stalled), "who is not known has less time"),
         }
     }
 }

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as HyperService, service_fn};
-use hyper::{Request, Response, Version};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
@@ -151,6 +151,10 @@ impl Service {
             let (answer, response) = (answers.begin(), router.call(request));
             async move {
                 let mut response = response.await?;
+                // It would have to be that of the body which is not sent (RFC 9110, section 8.6); axum tells it of the empty one.
+                if response.status() == StatusCode::NOT_MODIFIED {
+                    response.headers_mut().remove(CONTENT_LENGTH);
+                }
                 if is_told_by_answers && last.load(Ordering::Relaxed) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
