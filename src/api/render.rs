@@ -34,6 +34,8 @@ pub const VIEW_MEMORY: usize = 256 << 20;
 const TEXTS: usize = 4;
 /// What an entry of a cache takes beside its bytes, about; many small ones are a lot as well.
 const ENTRY: usize = 2 << 10;
+/// What a name takes in a grant, about.
+const NAME: usize = 64;
 /// How long what nobody asks for is kept.
 const MAX_IDLE: Duration = Duration::from_mins(10);
 
@@ -55,7 +57,7 @@ pub struct Body {
     tag: Arc<str>,
     /// By encoding, quoted and with its suffix: most answers are 304 and need nothing else.
     etags: [HeaderValue; Encoding::ALL.len()],
-    forms: FormsOf,
+    forms: Arc<FormsOf>,
 }
 
 impl Body {
@@ -157,7 +159,7 @@ struct Made {
 struct Views {
     newest: Mutex<Option<(u64, Made)>>,
     /// Held while one is made: whoever asks for the same waits for it.
-    making: tokio::sync::Mutex<()>,
+    making: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Views {
@@ -175,7 +177,8 @@ pub struct Bodies {
     latest: Arc<ArcSwapOption<Latest>>,
     /// Bodies by tag.
     by_tag: Arc<Mutex<Held<Arc<str>, Body>>>,
-    queues: Arc<Mutex<Held<Hashed, Queue>>>,
+    /// By the hash of the grant, which is large: of the few that there are, hardly two have the same.
+    queues: Arc<Mutex<Held<u64, Queue>>>,
     lookups: Arc<Lookups>,
 }
 
@@ -275,7 +278,7 @@ impl Bodies {
             return Ok(latest.body.clone());
         }
         let key = (Hashed::standing_for(grant.clone()), selection);
-        let views = self.views.get_or(&key, || (Arc::default(), entry(&key.1)));
+        let views = self.views.get_or(&key, || (Arc::default(), entry(&key.0.grant, &key.1)));
         let newest = views.newest().filter(|(made_from, _)| *made_from == revision);
         self.lookups.note(newest.is_some());
         match newest {
@@ -294,44 +297,63 @@ impl Bodies {
         key: (Hashed, Selection),
     ) -> Result<Arc<Body>, ApiError> {
         let revision = snapshot.revision();
-        let making = views.making.lock().await;
+        let making = views.making.clone().lock_owned().await;
         let earlier = match views.newest() {
             Some((made_from, made)) if made_from == revision => return Ok(made.body),
             Some((made_from, _)) if made_from > revision => {
                 // Who comes late has nothing that others wait for.
                 drop(making);
-                return Ok(self.render(snapshot.clone(), key, None).await?.body);
+                return self.render(snapshot.clone(), key, None, |_, made| made.body).await;
             }
             newest => newest.map(|(_, made)| made),
         };
         // What takes no longer than waiting for somebody else to do it.
         let at_once = earlier.as_ref().and_then(|it| self.made(snapshot, &key, Some(it), AT_ONCE).ok());
-        let made = match at_once {
-            Some(made) => made,
-            None => self.render(snapshot.clone(), key.clone(), earlier).await?,
+        let bodies = self.clone();
+        let keep = move |key, made| {
+            let body = bodies.keep(views, revision, grant, key, made);
+            drop(making);
+            body
         };
+        match at_once {
+            Some(made) => Ok(keep(key, made)),
+            None => self.render(snapshot.clone(), key, earlier, keep).await,
+        }
+    }
+
+    /// Keeps what was made of a view.
+    fn keep(
+        &self,
+        views: Arc<Views>,
+        revision: u64,
+        grant: Arc<Grant>,
+        key: (Hashed, Selection),
+        made: Made,
+    ) -> Arc<Body> {
         *locked(&views.newest) = Some((revision, made.clone()));
         let Made { text, body } = made;
         let selection = key.1.clone();
-        let size = entry(&selection) + text.size();
+        let size = entry(&key.0.grant, &selection) + text.size();
         self.latest.store(Some(Arc::new(Latest { revision, grant, selection, body: body.clone() })));
-        drop(making);
         self.views.put(key, views, size);
-        Ok(body)
+        body
     }
 
+    /// Makes what is kept in the end: it is finished whoever waits for it, so that those who have little time get it when they
+    /// ask again.
     async fn render(
         &self,
         snapshot: Arc<Snapshot>,
         key: (Hashed, Selection),
         earlier: Option<Made>,
-    ) -> Result<Made, ApiError> {
+        keep: impl FnOnce((Hashed, Selection), Made) -> Arc<Body> + Send + 'static,
+    ) -> Result<Arc<Body>, ApiError> {
         // The whole view is not counted: whoever polls it is not kept waiting by selections.
         let turn = if key.1.is_everything() { None } else { Some(self.turn(&key.0).await?) };
         let bodies = self.clone();
         let making = off_path(move || {
             let _turn = turn;
-            bodies.made(&snapshot, &key, earlier.as_ref(), usize::MAX)
+            bodies.made(&snapshot, &key, earlier.as_ref(), usize::MAX).map(|made| keep(key, made))
         });
         let made = making.instrument(info_span!("render")).await?;
         made.map_err(|error| ApiError::Internal(error.to_string()))
@@ -356,7 +378,7 @@ impl Bodies {
 
     /// Waits for the turn to make the body of a selection.
     async fn turn(&self, grant: &Hashed) -> Result<Turn, ApiError> {
-        let queue = locked(&self.queues).get_or(grant.clone(), Queue::default);
+        let queue = locked(&self.queues).get_or(grant.hash, Queue::default);
         let place = queue.places.clone().try_acquire_owned().map_err(|_| ApiError::TooManySelections)?;
         let turn = queue.turns.clone().acquire_owned().await;
         let turn = turn.map_err(|error| ApiError::Internal(error.to_string()))?;
@@ -365,9 +387,9 @@ impl Bodies {
 }
 
 /// What an entry takes beside the text of its view.
-fn entry(selection: &Selection) -> usize {
-    // A selection is held in pieces.
-    ENTRY + 8 * selection.written_len()
+fn entry(grant: &Grant, selection: &Selection) -> usize {
+    // A selection is held in pieces, and a grant may name thousands of namespaces and objects.
+    ENTRY + 8 * selection.written_len() + NAME * grant.names()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -387,6 +409,8 @@ async fn off_path<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::mesh::grant::Scope;
 
@@ -427,6 +451,31 @@ mod tests {
         }
         drop(second);
         assert_eq!(get(greedy, selected("yet=more")).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_finished_whoever_waits_for_it() {
+        let (bodies, snapshot) = (Bodies::default(), Arc::new(Snapshot::default()));
+        let asked = bodies.get(&snapshot, within(&["a"]), Selection::default()).now_or_never();
+        assert!(asked.is_none(), "it takes its time");
+        while bodies.latest.load().is_none() {
+            tokio::task::yield_now().await;
+        }
+        let asked = bodies.get(&snapshot, within(&["a"]), Selection::default()).now_or_never();
+        assert!(asked.is_some_and(|it| it.is_ok()), "it is there when somebody asks again");
+    }
+
+    #[tokio::test]
+    async fn who_may_see_many_single_namespaces_takes_as_much_room() {
+        let names: Vec<_> = (0..1000).map(|it| it.to_string()).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let size = async |grant: Arc<Grant>| {
+            let bodies = Bodies::default();
+            bodies.get(&Arc::new(Snapshot::default()), grant, Selection::default()).await.unwrap();
+            bodies.views.totals().1
+        };
+        let (few, many) = (size(within(&["0"])).await, size(within(&names)).await);
+        assert_eq!(many - few, 999 * NAME);
     }
 
     #[test]

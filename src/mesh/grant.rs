@@ -42,6 +42,13 @@ impl Default for Scope {
 }
 
 impl Scope {
+    fn names(&self) -> usize {
+        match self {
+            Self::Everywhere => 0,
+            Self::Namespaces(namespaces) => namespaces.len(),
+        }
+    }
+
     fn includes(&self, namespace: &str) -> bool {
         match self {
             Self::Everywhere => true,
@@ -51,6 +58,10 @@ impl Scope {
 }
 
 impl Rights {
+    fn names(&self) -> usize {
+        self.all_kinds.names() + self.kinds.values().map(Scope::names).sum::<usize>() + self.objects.len()
+    }
+
     fn include(&self, key: &ObjectRef) -> bool {
         self.all_kinds.includes(&key.namespace)
             || self.kinds.get(&key.of).is_some_and(|scope| scope.includes(&key.namespace))
@@ -72,6 +83,11 @@ impl Grant {
     /// Whether nothing is hidden of the snapshot that it was made for.
     pub fn is_everything(&self) -> bool {
         self.is_whole || self.list.all_kinds == Scope::Everywhere
+    }
+
+    /// How many namespaces and objects it names: it is as large as that.
+    pub fn names(&self) -> usize {
+        self.list.names() + self.get.names()
     }
 
     /// Whether the object is seen.

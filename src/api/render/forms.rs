@@ -6,7 +6,8 @@
 //! - all forms that there are, kept or under way to a client, take no more than [`Forms::new`] was told, and one body if
 //!   that is larger; whoever asks for more waits, and is refused in the end;
 //! - what is kept is at most half of that, so that there always is room for what is not;
-//! - the forms of a body that is gone are not kept.
+//! - the forms of a body that is gone are not kept;
+//! - what was begun is finished and kept, whoever waits for it: those who have little time get it when they ask again.
 
 use std::io;
 use std::sync::Arc;
@@ -59,9 +60,10 @@ impl Forms {
     }
 
     /// The forms of one more text.
-    pub fn of(&self, text: Text) -> FormsOf {
+    pub fn of(&self, text: Text) -> Arc<FormsOf> {
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
-        FormsOf { all: self.clone(), number, text, streamed: AtomicBool::new(false), making: Default::default() }
+        let (all, streamed, making) = (self.clone(), AtomicBool::new(false), Default::default());
+        Arc::new(FormsOf { all, number, text, streamed, making })
     }
 
     /// How many are kept, and how many bytes those take and those that are being sent.
@@ -113,7 +115,7 @@ pub struct FormsOf {
     /// Whether somebody was sent the JSON while it was written.
     streamed: AtomicBool,
     /// Held while a form is made: whoever asks for the same waits for it.
-    making: [Mutex<()>; Encoding::ALL.len()],
+    making: [Arc<Mutex<()>>; Encoding::ALL.len()],
 }
 
 impl FormsOf {
@@ -121,7 +123,7 @@ impl FormsOf {
     ///
     /// # Errors
     /// When it cannot be made, or when there is no room.
-    pub async fn get(&self, encoding: Encoding) -> Result<Form, ApiError> {
+    pub async fn get(self: &Arc<Self>, encoding: Encoding) -> Result<Form, ApiError> {
         let key = (self.number, encoding);
         let kept = self.all.0.kept.get(&key);
         self.all.0.lookups.note(kept.is_some());
@@ -133,19 +135,26 @@ impl FormsOf {
     }
 
     /// A form that was not kept a moment ago.
-    async fn made(&self, key: (u64, Encoding)) -> Result<Form, ApiError> {
+    async fn made(self: &Arc<Self>, key: (u64, Encoding)) -> Result<Form, ApiError> {
         let (_, encoding) = key;
         if encoding == Encoding::Identity && self.is_for_one() {
             let room = self.all.room(self.text.size()).await?;
             return Ok(Form::Streamed(Streamed::new(self.text.clone(), room)));
         }
-        let _making = self.making(encoding).lock().await;
+        let making = self.making(encoding).clone().lock_owned().await;
         if let Some(kept) = self.all.0.kept.get(&key) {
             return Ok(Form::Whole(kept));
         }
-        let form = self.make(encoding).instrument(info_span!("compress", eventmesh.encoding = encoding.name())).await?;
-        self.all.0.kept.put(key, form.clone(), form.len());
-        Ok(Form::Whole(form))
+        // A form is not larger than the text; what it is smaller by is given back.
+        let room = self.all.room(self.text.len()).await?;
+        let this = self.clone();
+        let write = move || {
+            let _making = making;
+            this.make(encoding, room)
+        };
+        let written = async { if self.text.len() > LARGE { off_path(write).await? } else { write() } };
+        let written = written.instrument(info_span!("compress", eventmesh.encoding = encoding.name())).await;
+        written.map(Form::Whole)
     }
 
     /// Whether JSON that is asked for now is for this one client: it is large, and either nobody asked for it before or it
@@ -155,22 +164,18 @@ impl FormsOf {
         len > STREAMED.max(room / 4) && (!self.streamed.swap(true, Ordering::Relaxed) || len > room)
     }
 
-    async fn make(&self, encoding: Encoding) -> Result<Bytes, ApiError> {
-        // A form is not larger than the text; what it is smaller by is given back.
-        let mut room = self.all.room(self.text.len()).await?;
-        let text = self.text.clone();
-        let written = if text.len() > LARGE {
-            off_path(move || written(&text, encoding)).await?
-        } else {
-            written(&text, encoding)
-        };
+    /// Makes a form that has this room, and keeps it.
+    fn make(&self, encoding: Encoding, mut room: OwnedSemaphorePermit) -> Result<Bytes, ApiError> {
+        let written = written(&self.text, encoding);
         let bytes = written.map_err(|error| ApiError::Internal(format!("{}: {error}", encoding.name())))?;
         let spare = room.num_permits().saturating_sub(units(bytes.len()) as usize);
         drop(room.split(spare));
-        Ok(Bytes::from_owner(Roomed { bytes, _room: room }))
+        let form = Bytes::from_owner(Roomed { bytes, _room: room });
+        self.all.0.kept.put((self.number, encoding), form.clone(), form.len());
+        Ok(form)
     }
 
-    fn making(&self, encoding: Encoding) -> &Mutex<()> {
+    fn making(&self, encoding: Encoding) -> &Arc<Mutex<()>> {
         let [zstd, brotli, gzip, identity] = &self.making;
         match encoding {
             Encoding::Zstd => zstd,
@@ -240,6 +245,7 @@ fn brotli_window(len: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use http_body::Body as _;
     use http_body_util::BodyExt as _;
 
@@ -306,6 +312,21 @@ mod tests {
         assert!(!waiting.is_finished());
         held.clear();
         assert!(waiting.await.unwrap() > 30 << 10, "room is given back");
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_kept_whoever_waits_for_it() {
+        let forms = Forms::new(100 << 10);
+        let body = forms.of(large(80, "patience"));
+        // Polled once, so that it is begun.
+        let asked = body.get(Encoding::Gzip).now_or_never();
+        assert!(asked.is_none_or(|it| it.is_ok()));
+        while kept(&forms) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(body.making(Encoding::Gzip).try_lock().is_ok());
+        drop(body);
+        assert_eq!((kept(&forms), forms.0.room.available_permits()), (0, 100));
     }
 
     #[tokio::test]
