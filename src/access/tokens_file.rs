@@ -17,8 +17,8 @@ use tracing::{error, info};
 use super::{Entry, Listed, TokenDigest};
 use crate::mesh::object::is_namespace_name;
 
-/// How often to look whether the file changed.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often to look whether the file changed. What was found twice counts: a file is not written at once.
+const LOOK: Duration = Duration::from_millis(400);
 
 /// The tokens of a file, as they were when it was last good.
 pub struct TokensFile {
@@ -27,7 +27,7 @@ pub struct TokensFile {
 }
 
 /// Why a tokens file is not used.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokensFileError {
     #[error("tokens file {0} does not exist")]
     Gone(PathBuf),
@@ -61,19 +61,19 @@ impl TokensFile {
     }
 
     /// Keeps up with the file for as long as the process lives. A state that cannot be used is told and passed over,
-    /// so that a slip does not lock everybody out. A file that is gone lets nobody in.
+    /// so that a slip does not lock everybody out. A file that is gone lets nobody in. Half a file may open more than a
+    /// whole one, so that a state counts that lasts from one look to the next.
     ///
     /// The file is small and is read each time: nothing else tells for certain that it is still the same. A file system
     /// that hangs keeps nobody but this from going on.
     pub async fn keep_up(self: Arc<Self>) {
-        let mut seen = None;
+        let mut looks = Looks::default();
         loop {
             let file = self.clone();
             // It fails when it panicked, and when the process ends.
             let Ok(now) = tokio::task::spawn_blocking(move || read(&file.path)).await else { return };
-            if seen.as_ref() != Some(&now) {
+            if looks.is_news(&now) {
                 self.renew(&now);
-                seen = Some(now);
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -92,6 +92,31 @@ impl TokensFile {
             Ok(Err(reason)) => error!(%reason, "The tokens last read still count: {reason}"),
             Err(reason) => error!(%reason, "The tokens last read still count: {reason}"),
         }
+    }
+}
+
+/// What was found at the last look, and what was news last.
+struct Looks<T> {
+    before: Option<T>,
+    news: Option<T>,
+}
+
+impl<T> Default for Looks<T> {
+    fn default() -> Self {
+        Self { before: None, news: None }
+    }
+}
+
+impl<T: Clone + PartialEq> Looks<T> {
+    /// Whether this was found at the last look as well, and is something else than what was news last.
+    fn is_news(&mut self, now: &T) -> bool {
+        let is_at_rest = self.before.as_ref() == Some(now);
+        self.before = Some(now.clone());
+        let is_news = is_at_rest && self.news.as_ref() != Some(now);
+        if is_news {
+            self.news = Some(now.clone());
+        }
+        is_news
     }
 }
 
@@ -152,6 +177,15 @@ fn namespaces(field: &str) -> Result<BTreeSet<String>, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_being_written_is_no_news() {
+        let mut looks = Looks::default();
+        let news =
+            ["a", "a", "a", "", "ab", "abc", "abc", "a", "abc", "abc", "d", "d"].map(|it| (it, looks.is_news(&it)));
+        let news: Vec<_> = news.into_iter().filter_map(|(it, is_news)| is_news.then_some(it)).collect();
+        assert_eq!(news, ["a", "abc", "d"]);
+    }
 
     #[test]
     fn lines_that_cannot_be_right_are_refused_without_repeating_them() {
