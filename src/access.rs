@@ -160,6 +160,13 @@ impl Cluster {
         let grants = Grants::new(reviewer.clone(), rbac.clone());
         Self { server, issuers, reviewer, rbac, tokens, grants, audit }
     }
+
+    /// Tells those who run the service of what callers cannot mend.
+    fn tell(&self, error: &AccessError, from: IpAddr) {
+        if let AccessError::Unavailable(reason) = error {
+            self.audit.unanswered(from, reason);
+        }
+    }
 }
 
 impl Access {
@@ -183,7 +190,8 @@ impl Access {
             return Ok(Identity(Kind::Listed(listed)));
         }
         let cluster = self.cluster.as_ref().ok_or(AccessError::UnknownToken)?;
-        Ok(Identity(Kind::Reviewed(cluster.tokens.holder(token.0, from).await?)))
+        let holder = cluster.tokens.holder(token.0, from).await;
+        Ok(Identity(Kind::Reviewed(holder.inspect_err(|error| cluster.tell(error, from))?)))
     }
 
     fn listed(&self, token: &Token<'_>) -> Option<Listed> {
@@ -217,7 +225,7 @@ impl Access {
             (Kind::Listed(listed), _) => Ok(listed.grant.clone()),
             (Kind::Reviewed(_), None) => Err(AccessError::Unavailable("there is no cluster to ask".into())),
             (Kind::Reviewed(Holder { user, authenticator }), Some(cluster)) => {
-                let grant = cluster.grants.of(user, snapshot).await?;
+                let grant = cluster.grants.of(user, snapshot).await.inspect_err(|error| cluster.tell(error, from))?;
                 cluster.audit.granted(user, from, authenticator, &grant);
                 Ok(grant)
             }

@@ -31,9 +31,37 @@ pub struct Audit {
     granted: moka::sync::Cache<Digest, Granted>,
     refused: moka::sync::Cache<[u8; 32], ()>,
     limited: moka::sync::Cache<IpAddr, ()>,
-    lines: Limits,
-    /// How many refusals were not told since the last that was.
+    refusals: Lines,
+    failures: Lines,
+}
+
+/// Lines of one kind, of which each client may cause so many.
+struct Lines {
+    limits: Limits,
+    /// How many were not told since the last that was.
     left_out: AtomicU64,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { limits: Limits::of_lines(), left_out: AtomicU64::new(0) }
+    }
+}
+
+impl Lines {
+    /// How many were left out before this one; `None` where it is left out as well.
+    fn next(&self, from: IpAddr) -> Option<u64> {
+        if self.limits.allow(from) {
+            return Some(self.left_out.swap(0, Ordering::Relaxed));
+        }
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+/// What is added to a line where others were left out before it.
+fn beside(left_out: u64) -> String {
+    if left_out == 0 { String::new() } else { format!("; {left_out} lines like this were left out") }
 }
 
 type Digest = [u8; 16];
@@ -52,8 +80,8 @@ impl Default for Audit {
             granted: moka::sync::Cache::builder().max_capacity(MAX_REMEMBERED).time_to_idle(REMEMBERED).build(),
             refused: moka::sync::Cache::builder().max_capacity(MAX_REMEMBERED).time_to_live(NEWS_AFTER).build(),
             limited: moka::sync::Cache::builder().max_capacity(MAX_REMEMBERED).time_to_live(NEWS_AFTER).build(),
-            lines: Limits::of_lines(),
-            left_out: AtomicU64::new(0),
+            refusals: Lines::default(),
+            failures: Lines::default(),
         }
     }
 }
@@ -83,8 +111,15 @@ impl Audit {
     /// A token is not accepted. `token` is a keyed hash of it, to know it again.
     pub fn refused(&self, token: [u8; 32], from: IpAddr, reason: &str) {
         let Some(left_out) = self.refusal(token, from) else { return };
-        let more = if left_out == 0 { String::new() } else { format!("; {left_out} lines like this were left out") };
+        let more = beside(left_out);
         warn!(target: TARGET, event = "refusal", %from, reason, left_out, "A token is refused: {reason}{more}");
+    }
+
+    /// Who somebody is, or what they may see, could not be found out. Whoever makes up tokens may cause that as well.
+    pub fn unanswered(&self, from: IpAddr, reason: &str) {
+        let Some(left_out) = self.failures.next(from) else { return };
+        let more = beside(left_out);
+        warn!(%from, reason, left_out, "A caller cannot be reviewed: {reason}{more}");
     }
 
     /// Too many tokens come from there.
@@ -113,12 +148,9 @@ impl Audit {
         if self.refused.contains_key(&token) {
             return None;
         }
-        if !self.lines.allow(from) {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
+        let left_out = self.refusals.next(from)?;
         self.refused.insert(token, ());
-        Some(self.left_out.swap(0, Ordering::Relaxed))
+        Some(left_out)
     }
 
     fn is_first(&self, from: IpAddr) -> bool {
@@ -186,6 +218,15 @@ mod tests {
         assert_eq!(audit.refusal(token(0), honest), None);
         assert_eq!(audit.refusal(token(40_000), honest), Some(30_000 - told as u64));
         assert_eq!(audit.refusal(token(40_001), honest), Some(0));
+    }
+
+    #[test]
+    fn what_cannot_be_found_out_is_told_so_often_for_a_client() {
+        let audit = Audit::default();
+        let told = (0..10_000).filter(|_| audit.failures.next(address("192.0.2.1")).is_some()).count();
+        assert!((10..60).contains(&told), "{told}");
+        assert!(audit.failures.next(address("192.0.2.2")).is_some_and(|it| it > 9_000));
+        assert_eq!(audit.refusal(token(0), address("192.0.2.1")), Some(0), "refusals are another matter");
     }
 
     #[test]

@@ -28,6 +28,9 @@ const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews
 /// How many tokens are reviewed at a time, and how many rights. Apart from each other, so that nobody waits to be let in
 /// because somebody may see many namespaces.
 const AT_ONCE: usize = 16;
+/// How many tokens of strangers are reviewed at a time, beside those: an authenticator may take long for tokens that it does not
+/// know, and whoever makes some up must not keep others waiting.
+const STRANGERS_AT_ONCE: usize = 4;
 
 /// After something new was learned of the API server's own audiences, a token that is not for them is taken to be for none
 /// of it for so long.
@@ -74,10 +77,20 @@ pub enum Audience {
     Either(Arc<str>),
 }
 
+/// What is known of a token before it is reviewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is signed as it should be, or was good lately.
+    Familiar,
+    /// Nothing.
+    Strange,
+}
+
 /// Asks an API server about callers.
 pub struct Reviewer {
     server: Server,
     token_turns: Semaphore,
+    stranger_turns: Semaphore,
     access_turns: Semaphore,
     own: ArcSwapOption<Own>,
     counts: Counts,
@@ -141,6 +154,7 @@ impl Reviewer {
         Self {
             server,
             token_turns: turns(),
+            stranger_turns: Semaphore::new(STRANGERS_AT_ONCE),
             access_turns: turns(),
             own: ArcSwapOption::empty(),
             counts: Counts::default(),
@@ -155,7 +169,7 @@ impl Reviewer {
     ///
     /// # Errors
     /// When the API server does not say.
-    pub async fn holder(&self, token: &str, audience: &Audience) -> Result<Option<User>, Failure> {
+    pub async fn holder(&self, token: &str, standing: Standing, audience: &Audience) -> Result<Option<User>, Failure> {
         let (ours, is_for_server) = match audience {
             Audience::Ours(name) => (Some(name.to_string()), false),
             Audience::Server => (None, true),
@@ -165,7 +179,7 @@ impl Reviewer {
         let known = own.iter().flat_map(|it| it.audiences.iter().cloned());
         let audiences: Vec<_> = ours.iter().cloned().chain(known).collect();
         if !audiences.is_empty()
-            && let Some((user, _)) = self.reviewed(token, Some(&audiences)).await?
+            && let Some((user, _)) = self.reviewed(token, standing, Some(&audiences)).await?
         {
             return Ok(Some(user));
         }
@@ -175,11 +189,18 @@ impl Reviewer {
             return Ok(None);
         }
         // What its own audiences are is learned from tokens that are for them.
-        let reviewed = self.reviewed(token, None).await?;
-        Ok(reviewed.map(|(user, audiences)| {
-            self.learn(&audiences);
-            user
-        }))
+        let Some((user, its_own)) = self.reviewed(token, standing, None).await? else { return Ok(None) };
+        self.learn(&its_own);
+        if its_own.is_empty() {
+            // It knows of no audiences.
+            return Ok(Some(user));
+        }
+        // That may be what the API server found out some time ago, for somebody else. What it was asked anew counts for more:
+        // it was, if nothing of this is new, and said no.
+        if its_own.iter().all(|it| audiences.contains(it)) {
+            return Ok(None);
+        }
+        Ok(self.reviewed(token, standing, Some(&its_own)).await?.map(|(user, _)| user))
     }
 
     fn learn(&self, audiences: &[String]) {
@@ -197,6 +218,7 @@ impl Reviewer {
     async fn reviewed(
         &self,
         token: &str,
+        standing: Standing,
         audiences: Option<&[String]>,
     ) -> Result<Option<(User, Vec<String>)>, Failure> {
         let nobodys = || format!("eventmesh-catalog/{:016x}", random());
@@ -207,7 +229,11 @@ impl Reviewer {
             self.server.create(TOKEN_REVIEWS, &review).await
         };
         let answer = async {
-            let _turn = turn(&self.token_turns).await?;
+            let turns = match standing {
+                Standing::Familiar => &self.token_turns,
+                Standing::Strange => &self.stranger_turns,
+            };
+            let _turn = turn(turns).await?;
             let review = hedged(ask).await?;
             holder(review.status.ok_or_else(unanswered)?, audiences)
         };

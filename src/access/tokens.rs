@@ -13,7 +13,7 @@ use moka::policy::EvictionPolicy;
 use super::audit::Audit;
 use super::jwt::{Issuers, JwtError, Verified};
 use super::limits::Limits;
-use super::reviews::{Audience, Reviewer};
+use super::reviews::{Audience, Reviewer, Standing};
 use super::user::User;
 use super::{AccessError, Authenticator};
 use crate::kubernetes::backoff::random;
@@ -192,18 +192,21 @@ impl Tokens {
             Some(Verified { audiences, expires, .. }) => {
                 let is_ours = audiences.iter().any(|it| **it == *self.settings.audience);
                 match (is_ours, self.settings.is_strict) {
-                    (true, _) => self.review(token, &self.ours(), Some(expires)).await,
-                    (false, false) => self.review(token, &Audience::Server, Some(expires)).await,
+                    (true, _) => self.review(token, Standing::Familiar, &self.ours(), Some(expires)).await,
+                    (false, false) => self.review(token, Standing::Familiar, &Audience::Server, Some(expires)).await,
                     (false, true) => Err(self.refused("the token is for somebody else")),
                 }
             }
-            // A stranger at the same address must not keep out those who come all the time.
-            None if !self.familiar.contains_key(&hash) && !self.limits.allow(from) => {
-                Err(No::Error(AccessError::TooManyTokens))
-            }
             None => {
+                let is_familiar = self.familiar.contains_key(&hash);
+                // A stranger at the same address must not keep out those who come all the time.
+                if !is_familiar && !self.limits.allow(from) {
+                    return Err(No::Error(AccessError::TooManyTokens));
+                }
+                let standing = if is_familiar { Standing::Familiar } else { Standing::Strange };
                 let either = Audience::Either(self.settings.audience.clone());
-                let known = self.review(token, &if self.settings.is_strict { self.ours() } else { either }, None).await;
+                let audience = if self.settings.is_strict { self.ours() } else { either };
+                let known = self.review(token, standing, &audience, None).await;
                 match &known {
                     Ok(_) => self.familiar.insert(hash, ()),
                     Err(No::Refused(_)) => self.familiar.invalidate(&hash),
@@ -219,8 +222,15 @@ impl Tokens {
     }
 
     /// Asks the API server.
-    async fn review(&self, token: &str, audience: &Audience, expires: Option<SystemTime>) -> Result<Known, No> {
-        let user = self.reviewer.holder(token, audience).await.map_err(|failure| No::Error(failure.into()))?;
+    async fn review(
+        &self,
+        token: &str,
+        standing: Standing,
+        audience: &Audience,
+        expires: Option<SystemTime>,
+    ) -> Result<Known, No> {
+        let user =
+            self.reviewer.holder(token, standing, audience).await.map_err(|failure| No::Error(failure.into()))?;
         let Some(user) = user else {
             return Err(self.refused("the API server does not accept the token"));
         };

@@ -114,10 +114,8 @@ impl ApiError {
     /// The whole answer to a request.
     pub fn answer(&self, request_id: &str) -> Response {
         let status = self.status();
-        match self {
-            Self::Internal(reason) => tracing::error!(reason, "A request failed: {reason}"),
-            Self::NoReview(reason) => tracing::warn!(reason, "A caller cannot be reviewed: {reason}"),
-            _ => (),
+        if let Self::Internal(reason) = self {
+            tracing::error!(reason, "A request failed: {reason}");
         }
         let body = serde_json::to_vec(&self.problem(request_id)).unwrap_or_default();
         let mut response = (status, body).into_response();

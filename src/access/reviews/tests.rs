@@ -1,6 +1,7 @@
 //! What is asked of an API server that answers as Kubernetes does, and what its answers mean.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -71,11 +72,14 @@ fn later(reviewer: &Reviewer) {
 async fn what_is_learned_of_audiences_is_united_and_keeps_nobody_out() {
     let (reviewer, asked) = reviewer(|spec| reviewed(spec, &["a", "b", "c"])).await;
     let either = Audience::Either("catalog".into());
-    let is_good = async |token: &str, audience: &Audience| reviewer.holder(token, audience).await.unwrap().is_some();
+    let is_good = async |token: &str, audience: &Audience| {
+        reviewer.holder(token, Standing::Familiar, audience).await.unwrap().is_some()
+    };
     let count = || std::mem::take(&mut *asked.lock().unwrap()).len();
-    assert!(is_good("a", &either).await && count() == 2);
+    // What is new is asked for once more.
+    assert!(is_good("a", &either).await && count() == 3);
     // For whom it is for certain, the API server always has the last word.
-    assert!(is_good("b", &Audience::Server).await && count() == 2);
+    assert!(is_good("b", &Audience::Server).await && count() == 3);
     // What is known costs a question, whichever was learned last.
     assert!(is_good("a", &either).await && is_good("b", &either).await && is_good("catalog", &either).await);
     assert_eq!(count(), 3);
@@ -86,13 +90,49 @@ async fn what_is_learned_of_audiences_is_united_and_keeps_nobody_out() {
     // Garbage teaches nothing, and keeps nobody from being asked for.
     later(&reviewer);
     assert!(!is_good("garbage", &either).await && count() == 2);
-    assert!(is_good("c", &either).await && count() == 2);
+    assert!(is_good("c", &either).await && count() == 3);
     assert!(is_good("a", &either).await && is_good("b", &either).await && is_good("c", &either).await);
     assert_eq!(count(), 3);
     // A token for us alone is never taken for one of the API server's.
     let ours = Audience::Ours("catalog".into());
     later(&reviewer);
     assert!(!is_good("a", &ours).await && !is_good("catalog", &Audience::Server).await);
+}
+
+/// API servers keep for ten seconds what they found out of a token, for everybody who uses it there.
+#[tokio::test]
+async fn what_an_api_server_remembers_of_a_revoked_token_does_not_count() {
+    let is_revoked = Arc::new(AtomicBool::new(false));
+    let revoked = is_revoked.clone();
+    let (reviewer, _) = reviewer(move |spec| {
+        let is_asked_anew = spec["audiences"].is_array();
+        if is_asked_anew && revoked.load(Ordering::Relaxed) {
+            json!({"authenticated": false})
+        } else {
+            reviewed(spec, &["a", "b"])
+        }
+    })
+    .await;
+    let either = Audience::Either("catalog".into());
+    let is_good = async |token: &str| reviewer.holder(token, Standing::Familiar, &either).await.unwrap().is_some();
+    assert!(is_good("a").await);
+    later(&reviewer);
+    is_revoked.store(true, Ordering::Relaxed);
+    assert!(!is_good("a").await, "of an audience that is known");
+    later(&reviewer);
+    assert!(!is_good("b").await, "of one that is new");
+}
+
+/// An authenticator may take as long as it likes for tokens that it does not know.
+#[tokio::test]
+async fn strangers_and_others_do_not_wait_for_each_other() {
+    let (reviewer, _) = reviewer(|spec| reviewed(spec, &["a"])).await;
+    let is_good = async |standing| reviewer.holder("a", standing, &Audience::Server).await.unwrap().is_some();
+    let taken = reviewer.stranger_turns.acquire_many(u32::try_from(STRANGERS_AT_ONCE).unwrap()).await.unwrap();
+    assert!(is_good(Standing::Familiar).await);
+    drop(taken);
+    let _taken = reviewer.token_turns.acquire_many(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
+    assert!(is_good(Standing::Strange).await);
 }
 
 #[test]
@@ -202,7 +242,7 @@ async fn errors_of_reviews_count_as_failures_and_do_not_tell_tokens() {
         |spec| json!({"authenticated": false, "error": format!("dial tcp: {}", spec["token"].as_str().unwrap())}),
     )
     .await;
-    let failure = reviewer.holder(token, &Audience::Server).await.unwrap_err();
+    let failure = reviewer.holder(token, Standing::Strange, &Audience::Server).await.unwrap_err();
     assert_eq!(failure, Failure::Garbled("the answer repeats what was asked".into()));
     assert_eq!(reviewer.counts().tokens.outcomes(), [("allowed", 0), ("denied", 0), ("error", 1)]);
 }
