@@ -234,8 +234,9 @@ fn what_may_come_and_go_is_what_is_given() {
 /// Nobody but the service needs to read it, and the service warns where others may.
 #[test]
 fn the_private_key_is_for_the_service_alone() {
-    let volumes = pod(TLS)["volumes"].clone();
-    assert_eq!(volumes[0]["secret"], json!({ "secretName": "tls", "defaultMode": 0o440 }));
+    let secret = |values: &str| pod(values)["volumes"][0]["secret"].clone();
+    assert_eq!(secret(TLS), json!({ "secretName": "tls", "defaultMode": 0o440 }));
+    assert_eq!(secret("{ tls: { secretName: tls }, fixedUser: false }")["defaultMode"], 0o444, "it can be read at all");
 }
 
 /// They are symbolic links out of the chart, which not everything that copies it follows.
