@@ -7,11 +7,11 @@ use crate::cesql::{self, Known};
 
 /// Attributes that every CloudEvent has, however they are declared.
 const REQUIRED: [&str; 4] = ["type", "source", "id", "specversion"];
-/// Attributes of the CloudEvents specification whose value is always a text.
 /// The longest text, in bytes, that expressions may work on as on one that is known. Of longer ones they know no more than
 /// of a template: what they are equal to, and how they begin and end. An expression may mention an attribute thousands of
 /// times, and with LIKE the work is a product of lengths.
 const LONGEST_KNOWN: usize = 512;
+/// Attributes of the CloudEvents specification whose value is always a text.
 const TEXTS: [&str; 8] = ["type", "source", "id", "specversion", "subject", "time", "datacontenttype", "dataschema"];
 
 /// The declared attributes, sorted by name, each once.
