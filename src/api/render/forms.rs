@@ -314,19 +314,25 @@ mod tests {
         assert!(waiting.await.unwrap() > 30 << 10, "room is given back");
     }
 
+    /// Those who wait for no time at all get it in the end.
     #[tokio::test]
     async fn what_was_begun_is_kept_whoever_waits_for_it() {
         let forms = Forms::new(100 << 10);
         let body = forms.of(large(80, "patience"));
-        // Polled once, so that it is begun.
-        let asked = body.get(Encoding::Gzip).now_or_never();
-        assert!(asked.is_none_or(|it| it.is_ok()));
-        while kept(&forms) == 0 {
-            tokio::task::yield_now().await;
-        }
-        assert!(body.making(Encoding::Gzip).try_lock().is_ok());
+        let impatient = async {
+            while body.get(Encoding::Gzip).now_or_never().is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, impatient).await.expect("it is kept");
+        assert!(kept(&forms) > 0);
         drop(body);
-        assert_eq!((kept(&forms), forms.0.room.available_permits()), (0, 100));
+        let given_back = async {
+            while (kept(&forms), forms.0.room.available_permits()) != (0, 100) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, given_back).await.expect("it goes with its body");
     }
 
     #[tokio::test]
