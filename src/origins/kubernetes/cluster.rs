@@ -44,7 +44,7 @@ const LOOK_AGAIN: u32 = 6;
 const LOOK_AT_ONCE: usize = 16;
 /// How long to wait for whoever should know what a group serves, where a kind of it is only named.
 pub const PATIENCE_WITH_DISCOVERY: Duration = Duration::from_secs(10);
-/// After which time such a group is waited for once more, whether or not anybody names a kind of it.
+/// After which time such a group of which nobody names a kind would be waited for once more.
 const FORGOTTEN: Duration = Duration::from_hours(1);
 /// How many kinds are asked for at a time.
 const ASK_AT_ONCE: usize = 4;
@@ -110,7 +110,7 @@ struct Cluster {
     /// What is being asked, and how often it was in vain.
     asked: BTreeMap<GroupKind, Question>,
     /// Since when nobody says what these groups serve. Of each kind of such a group that somebody names, that is known before it
-    /// is asked for.
+    /// is asked for; and for a while after it says something again, which may not be all.
     silent: BTreeMap<Arc<str>, Instant>,
     answer: mpsc::Sender<Answer>,
     label: String,
@@ -250,14 +250,15 @@ impl Cluster {
         match found {
             Ok(endpoint) => {
                 self.asked.remove(&of);
-                self.silent.remove(&of.group);
                 self.discovered.insert(of, endpoint);
             }
             Err(failure) => {
                 warn!(kind = %of, reason = %failure, "Where {of} is served cannot be found out: {failure}");
                 let wait = question.backoff.next(Some(&failure));
                 question.failure = Some(failure);
-                self.silent.retain(|_, since| since.elapsed() < FORGOTTEN);
+                let asked = &self.asked;
+                let is_asked = |group: &Arc<str>| asked.keys().any(|it| it.group == *group);
+                self.silent.retain(|group, since| since.elapsed() < FORGOTTEN || is_asked(group));
                 self.silent.entry(of.group.clone()).or_insert_with(Instant::now);
                 self.discover(of, number, wait);
             }
@@ -271,7 +272,7 @@ impl Cluster {
             (true, false) => {
                 info!("The API server answers again, after {} s", self.beat.at.elapsed().as_secs());
                 // What it did not say while it was away says nothing about others.
-                self.silent.clear();
+                self.silent.retain(|_, since| *since < self.beat.at);
             }
             _ => (),
         }
