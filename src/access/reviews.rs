@@ -25,12 +25,10 @@ use crate::tally::Durations;
 
 const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-/// How many tokens are reviewed at a time, and how many rights. Apart from each other, so that nobody waits to be let in
-/// because somebody may see many namespaces.
+/// How many tokens are reviewed at a time, how many of those that nothing is known of, and how many rights. Apart from each
+/// other, so that nobody waits to be let in because somebody may see many namespaces; nor because somebody makes up tokens, for
+/// which an authenticator may take long.
 const AT_ONCE: usize = 16;
-/// How many tokens of strangers are reviewed at a time, beside those: an authenticator may take long for tokens that it does not
-/// know, and whoever makes some up must not keep others waiting.
-const STRANGERS_AT_ONCE: usize = 4;
 
 /// After something new was learned of the API server's own audiences, a token that is not for them is taken to be for none
 /// of it for so long.
@@ -154,7 +152,7 @@ impl Reviewer {
         Self {
             server,
             token_turns: turns(),
-            stranger_turns: Semaphore::new(STRANGERS_AT_ONCE),
+            stranger_turns: turns(),
             access_turns: turns(),
             own: ArcSwapOption::empty(),
             counts: Counts::default(),

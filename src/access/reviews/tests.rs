@@ -128,7 +128,7 @@ async fn what_an_api_server_remembers_of_a_revoked_token_does_not_count() {
 async fn strangers_and_others_do_not_wait_for_each_other() {
     let (reviewer, _) = reviewer(|spec| reviewed(spec, &["a"])).await;
     let is_good = async |standing| reviewer.holder("a", standing, &Audience::Server).await.unwrap().is_some();
-    let taken = reviewer.stranger_turns.acquire_many(u32::try_from(STRANGERS_AT_ONCE).unwrap()).await.unwrap();
+    let taken = reviewer.stranger_turns.acquire_many(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
     assert!(is_good(Standing::Familiar).await);
     drop(taken);
     let _taken = reviewer.token_turns.acquire_many(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
