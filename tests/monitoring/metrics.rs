@@ -11,7 +11,7 @@ use crate::support::cluster::{Cluster, eventually};
 use crate::support::process::{Service, get};
 
 /// What Prometheus itself knows of whom it asks.
-const OF_TARGETS: [&str; 4] = ["instance", "job", "namespace", "pod"];
+const OF_TARGETS: [&str; 5] = ["cluster", "instance", "job", "namespace", "pod"];
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
 
 fn trigger(name: &str, version: &str, kind: &str) -> Value {
