@@ -24,7 +24,7 @@ afterEach(async () => {
 });
 
 function client(more: Partial<ClientConfig> = {}) {
-  return new EventMeshClient({ url: more.url ?? service.url, token: { token: TOKEN }, timeoutMs: 300, ...more });
+  return new EventMeshClient({ url: more.url ?? service.url, token: { token: TOKEN }, timeoutMs: 2_000, ...more });
 }
 
 it('asks again only for what is new', async () => {

@@ -69,7 +69,7 @@ async function backend(more: { lifecycle?: string } = {}): Promise<(signal?: Abo
     config: {
       url: service.url,
       token: { token: TOKEN },
-      timeoutMs: 300,
+      timeoutMs: 2_000,
       schedule: { frequency: { seconds: 1 }, timeout: { seconds: 1 } },
       mapping: mappingConfig({ lifecycle: { from: [], default: more.lifecycle ?? 'production' } }),
     },

@@ -35,7 +35,7 @@ export class Catalog {
     const eventMesh = Object.fromEntries(
       Object.entries(services).map(([id, { url }]) => [
         id,
-        { baseUrl: url, token: TOKEN, timeout: '500ms', ...config[id] },
+        { baseUrl: url, token: TOKEN, timeout: '3s', ...config[id] },
       ]),
     );
     catalog.backend = await startTestBackend({
