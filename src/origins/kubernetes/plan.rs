@@ -95,15 +95,18 @@ pub fn plan<'a>(
 }
 
 impl Definitions {
-    /// Whether a definition says where in namespaces a kind is served, so that nobody else needs to be asked.
+    /// Whether a definition says where in namespaces a kind is served, so that nobody else needs to be asked. Of what is in
+    /// none, discovery says so.
     pub fn place(&self, of: &GroupKind) -> bool {
-        defined_endpoints(self).get(of).is_some_and(|it| it.namespaced)
+        defined_endpoints(self).contains_key(of)
     }
 }
 
+/// Where definitions say that kinds are served in namespaces.
 fn defined_endpoints(definitions: &Definitions) -> BTreeMap<&GroupKind, &Endpoint> {
     let Definitions::Read(definitions) = definitions else { return BTreeMap::new() };
-    definitions.values().filter_map(|it| it.endpoint.as_ref()).map(|it| (&it.of, it)).collect()
+    let endpoints = definitions.values().filter_map(|it| it.endpoint.as_ref());
+    endpoints.filter(|it| it.namespaced).map(|it| (&it.of, it)).collect()
 }
 
 #[cfg(test)]
