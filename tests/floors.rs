@@ -89,6 +89,13 @@ const PLAN: &[Floor] = &[
         parts: &["access", "kubernetes", "mesh", "tally"],
         crates: &["arc_swap", "k8s_openapi", "tokio"],
     },
+    // Whom a change concerns is pure: what bindings say becomes a failure or a fact, and nobody is asked.
+    Floor {
+        part: "access/rbac/bindings",
+        parts: &["access::user", "kubernetes::failure", "kubernetes::paths"],
+        crates: &["k8s_openapi", "serde", "serde_json"],
+    },
+    Floor { part: "access/rbac/changes", parts: &["access::rbac::bindings"], crates: &[] },
     Floor { part: "access/limits", parts: &["access"], crates: &["governor"] },
     // What makes a token good is pure; who is asked for keys, and when, is not.
     Floor {

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::AccessError;
 use super::questions::{Answers, Outcome, decide};
-use super::rbac::{Moment, Rbac};
+use super::rbac::{Moment, Rbac, Subjects};
 use super::reviews::Reviewer;
 use super::user::User;
 use crate::kubernetes::failure::Failure;
@@ -44,8 +44,8 @@ pub struct Grants {
 }
 
 /// What is known of one user, and how many answers that is, for those who only want to know how much there is.
-#[derive(Default)]
 struct Cell {
+    subjects: Subjects,
     known: Mutex<Known>,
     answers: AtomicUsize,
 }
@@ -91,12 +91,12 @@ impl Grants {
     /// When the API server does not say. What it has said by then is kept.
     pub async fn of(&self, user: &Arc<User>, snapshot: &Snapshot) -> Result<Arc<Grant>, AccessError> {
         let arrived = Instant::now();
-        let cell = self.users.get_with_by_ref(user, Arc::default);
+        let cell = self.users.get_with_by_ref(user, || Arc::new(Cell::of(user)));
         let mut known = cell.known.lock().await;
-        let mut now = self.rbac.moment();
+        let mut now = self.rbac.moment(&cell.subjects);
         if let Some(rest) = known.rest(now, arrived) {
             tokio::time::sleep(rest).await;
-            now = self.rbac.moment();
+            now = self.rbac.moment(&cell.subjects);
         }
         if !known.counts(now, arrived) || !Arc::ptr_eq(&known.places, snapshot.places()) {
             let (places, asked, last) = (snapshot.places().clone(), Some((Instant::now(), now)), known.last.take());
@@ -108,7 +108,7 @@ impl Grants {
             return Ok(grant.clone());
         }
         // Boxed, so that those whose rights are known need not move about all that it takes to ask.
-        let grant = Box::pin(self.ask_in_peace(user, snapshot, now.epoch, &mut known.answers)).await?;
+        let grant = Box::pin(self.ask_in_peace(user, &cell.subjects, snapshot, now.epoch, &mut known.answers)).await?;
         // Whoever looks at equal grants sees at a glance that they are.
         let grant = known.last.take().filter(|it| **it == grant).unwrap_or_else(|| Arc::new(grant));
         known.last = Some(grant.clone());
@@ -120,12 +120,13 @@ impl Grants {
         Ok(grant)
     }
 
-    /// Asks until no rights change meanwhile. It may take long, and what was allowed at its beginning need not be any more;
-    /// what was not is left for the next time. Where rights change all the time, what was allowed a moment ago has to do for
-    /// this once.
+    /// Asks until no rights of the user change meanwhile. It may take long, and what was allowed at its beginning need not
+    /// be any more; what was not is left for the next time. Where they change all the time, what was allowed a moment ago
+    /// has to do for this once.
     async fn ask_in_peace(
         &self,
         user: &User,
+        subjects: &Subjects,
         snapshot: &Snapshot,
         mut epoch: u64,
         answers: &mut Answers,
@@ -133,7 +134,7 @@ impl Grants {
         for round in 1..=MAX_ROUNDS {
             let began = Instant::now();
             let grant = self.ask(user, snapshot, answers).await?;
-            let now = self.rbac.moment().epoch;
+            let now = self.rbac.moment(subjects).epoch;
             if now == epoch || (round == MAX_ROUNDS && began.elapsed() < RECENT) {
                 return Ok(grant);
             }
@@ -162,6 +163,12 @@ impl Grants {
                 answers.insert(question, answer);
             }
         }
+    }
+}
+
+impl Cell {
+    fn of(user: &User) -> Self {
+        Self { subjects: Subjects::of(user), known: Mutex::default(), answers: AtomicUsize::default() }
     }
 }
 

@@ -93,8 +93,10 @@ async fn rights_that_change_all_the_time_keep_nobody_out() {
     let mut steady = service.caller(&cluster.caller_token(HOME, "steady").await);
     // More than one at a time: a round of questions must not be over before the next change.
     let changes = (0..8).map(async |of| {
+        let name = format!("restless-{of}");
+        cluster.grant("shop", &name, service_account(HOME, "steady"), &[]).await;
         for n in 0.. {
-            let mut restless = role("shop", &format!("restless-{of}"), &[]);
+            let mut restless = role("shop", &name, &[]);
             restless["metadata"]["annotations"] = json!({"count": n.to_string()});
             cluster.apply(&restless).await;
         }

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::support::callers::{binding, broker, brokers, role, rule, service_account};
+use serde_json::Value;
+
+use super::support::callers::{binding, broker, brokers, group, role, rule, service_account};
 use super::support::cluster::{Cluster, eventually};
 use super::support::polling::{Caller, Sees};
 use super::support::process::Service;
@@ -51,15 +53,12 @@ impl World {
 
     /// Waits until the caller sees this, and says for how long.
     async fn sees(&mut self, expected: Sees) -> Duration {
-        let began = Instant::now();
-        loop {
-            let answer = self.caller.mesh().await;
-            if Sees::from(&answer) == expected {
-                return began.elapsed();
-            }
-            assert!(began.elapsed() < super::PATIENCE, "{expected:?} does not come, but {}", answer.body);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        sees(&mut self.caller, expected).await
+    }
+
+    /// Gives the caller something that is of no use.
+    async fn change_rights(&self) {
+        self.cluster.apply(&role(SHOP, "jane", &[brokers(), rule(&["get"], "acme.example", "anvils", &[])])).await;
     }
 
     /// How many rights one poll takes.
@@ -77,6 +76,18 @@ impl World {
     }
 }
 
+async fn sees(caller: &mut Caller, expected: Sees) -> Duration {
+    let began = Instant::now();
+    loop {
+        let answer = caller.mesh().await;
+        if Sees::from(&answer) == expected {
+            return began.elapsed();
+        }
+        assert!(began.elapsed() < super::PATIENCE, "{expected:?} does not come, but {}", answer.body);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 const ALL: [&str; 4] = ["roles", "rolebindings", "clusterroles", "clusterrolebindings"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +98,7 @@ async fn what_is_decided_right_after_a_change_is_not_kept() {
         assert_eq!(world.cost().await, 0, "nothing changes");
     }
     let changed = Instant::now();
-    world.cluster.apply(&role(HOME, "of-somebody-else", &[])).await;
+    world.change_rights().await;
     while world.cost().await == 0 {
         assert!(changed.elapsed() < super::PATIENCE, "the change is not heard of");
     }
@@ -103,6 +114,49 @@ async fn what_is_decided_right_after_a_change_is_not_kept() {
         assert_eq!(world.cost().await, 0, "what was decided later is kept");
     }
     println!("a change of roles: heard of after {heard:.1?}, {polls} polls cost reviews, none after {took:.1?}");
+}
+
+enum Change {
+    Put(Value),
+    Delete(Value),
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_concerns_others_costs_nothing() {
+    let Some(mut world) = World::new(&ALL).await else { return };
+    let (john, brokers_of) = (service_account(HOME, "john"), |it: &str| role(SHOP, it, &[brokers()]));
+    world.cluster.apply_all(&[brokers_of("john"), brokers_of("crowd")]).await;
+    let mut other = world.service.caller(&world.cluster.caller_token(HOME, "john").await);
+    sees(&mut other, Sees::Nothing).await;
+    // From here on, what the caller may see counts for a minute.
+    world.change_rights().await;
+    while world.cost().await == 0 {}
+    world.settle().await;
+
+    let bound = |name: &str, others: &[Value]| binding(SHOP, name, &[std::slice::from_ref(&john), others].concat());
+    let crowd = [group("crowd"), service_account(HOME, "jim")];
+    let changes = [
+        ("a binding", Change::Put(bound("john", &[])), Sees::Brokers),
+        ("a role without its rule", Change::Put(role(SHOP, "john", &[])), Sees::Nothing),
+        ("a binding of several", Change::Put(bound("crowd", &crowd)), Sees::Brokers),
+        ("one of them taken out", Change::Put(binding(SHOP, "crowd", &crowd)), Sees::Nothing),
+        ("a role with a rule", Change::Put(brokers_of("john")), Sees::Brokers),
+        ("a binding deleted", Change::Delete(bound("john", &[])), Sees::Nothing),
+    ];
+    for (what, change, expected) in changes {
+        match change {
+            Change::Put(object) => world.cluster.apply(&object).await,
+            Change::Delete(object) => world.cluster.delete(&object).await,
+        }
+        let took = sees(&mut other, expected).await;
+        println!("{what}: seen after {took:.1?} by whom it concerns");
+        assert_eq!(world.cost().await, 0, "{what}");
+    }
+
+    let everybody = group("system:authenticated");
+    world.cluster.apply(&binding(SHOP, "john", &[everybody])).await;
+    sees(&mut other, Sees::Brokers).await;
+    assert!(world.cost().await > 0, "what concerns everybody");
 }
 
 #[tokio::test(flavor = "multi_thread")]
