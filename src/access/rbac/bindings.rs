@@ -61,8 +61,8 @@ pub enum Whom {
     Only(Vec<Subject>),
 }
 
-/// The namespace of an object, which is empty for those of the whole cluster, and its name.
-type Name = (String, String);
+/// The namespace of a binding, which is empty for those of the whole cluster, and its name, with `/` between them.
+type Name = Box<str>;
 
 /// A role, by the hash of what names it. Of two with the same hash, what happens to one concerns those of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +180,8 @@ impl Named {
         let named = subjects.iter().flatten().filter_map(|it| Subject::named(it, &namespace));
         let subjects: BTreeSet<_> = named.collect();
         let role = Role::new(&role_ref.kind, &namespace, &role_ref.name);
-        Ok(Self { binding: Binding { role, subjects: subjects.into_iter().collect() }, name: (namespace, name) })
+        let binding = Binding { role, subjects: subjects.into_iter().collect() };
+        Ok(Self { name: format!("{namespace}/{name}").into(), binding })
     }
 }
 
