@@ -73,39 +73,40 @@ fn hexadecimal(number: u32) -> [u8; 8] {
 }
 
 /// Runs a request between the limits and dresses its answer.
-pub async fn edge(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+///
+/// This and what it calls are no `async` functions, which would keep what they are given beside what they make of it: each
+/// would move the request once more, and for each request there would be several kilobytes to have and to fill.
+pub fn edge(State(edge): State<Edge>, request: Request, next: Next) -> impl Future<Output = Response> {
     let request_id = edge.request_id(request.headers());
     let Some(tracing) = &edge.0.tracing else {
-        return Ids { request: request_id, trace: None }.of(answered(&edge, request, next)).await;
+        return Ids { request: request_id, trace: None }.of(answered(edge, request, next)).left_future();
     };
     let span = span_of(&request, &request_id);
     let trace = tracing(&span, request.headers());
-    let answered = async {
-        let response = answered(&edge, request, next).await;
-        record(&Span::current(), response.status());
-        response
-    };
-    Ids { request: request_id, trace }.of(answered.instrument(span)).await
+    let answered = answered(edge, request, next).inspect(|response| record(&Span::current(), response.status()));
+    Ids { request: request_id, trace }.of(answered.instrument(span)).boxed().right_future()
 }
 
-async fn answered(edge: &Edge, request: Request, next: Next) -> Response {
+fn answered(edge: Edge, request: Request, next: Next) -> impl Future<Output = Response> {
     let began = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let outcome = match too_large(&request) {
-        Some(error) => Err(error),
-        None => within_limits(request, next, began + MAX_TIME).await.and_then(outcome),
+        Some(error) => std::future::ready(Err(error)).left_future(),
+        None => within_limits(request, next, began + MAX_TIME).right_future(),
     };
-    let id = Ids::with_current(|it| it.request.clone()).unwrap_or(HeaderValue::from_static("-"));
-    let mut response = outcome.unwrap_or_else(|error| error.answer(id.to_str().unwrap_or_default()));
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let elapsed = began.elapsed();
-    debug!(%method, route, status = response.status().as_u16(), elapsed_seconds = elapsed.as_secs_f64(), "Answered");
-    (edge.0.observer)(&method, route, response.status(), elapsed);
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, id);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+    outcome.map(move |outcome| {
+        let id = Ids::with_current(|it| it.request.clone()).unwrap_or(HeaderValue::from_static("-"));
+        let mut response = outcome.unwrap_or_else(|error| error.answer(id.to_str().unwrap_or_default()));
+        let route = route.as_ref().map_or("none", MatchedPath::as_str);
+        let elapsed = began.elapsed();
+        debug!(%method, route, status = response.status().as_u16(), elapsed_seconds = elapsed.as_secs_f64(), "Answered");
+        (edge.0.observer)(&method, route, response.status(), elapsed);
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, id);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    })
 }
 
 /// The span of a request, in the words of OpenTelemetry. Who asks is not in it, and of what they write only what is known
@@ -174,13 +175,13 @@ fn too_large(request: &Request) -> Option<ApiError> {
     }
 }
 
-/// The answer, unless it is not there in time or panics.
-async fn within_limits(request: Request, next: Next, until: Instant) -> Result<Response, ApiError> {
+/// The answer, unless it is not there in time, panics or is an error.
+fn within_limits(request: Request, next: Next, until: Instant) -> impl Future<Output = Result<Response, ApiError>> {
     // Nothing that a panic could leave half done outlives the request.
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout_at(until, answer).await {
-        Ok(Ok(response)) => Ok(response),
+    tokio::time::timeout_at(until, answer).map(|answer| match answer {
+        Ok(Ok(response)) => outcome(response),
         Ok(Err(_)) => Err(ApiError::Internal("the handler panicked".into())),
         Err(_) => Err(ApiError::Timeout),
-    }
+    })
 }

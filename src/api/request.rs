@@ -24,8 +24,8 @@ tokio::task_local! {
 
 impl Ids {
     /// Works on the request: whatever is told meanwhile is told of it.
-    pub async fn of<T>(self, work: impl Future<Output = T>) -> T {
-        CURRENT.scope(self, work).await
+    pub fn of<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        CURRENT.scope(self, work)
     }
 
     /// Tells something of the request that is worked on, if one is.
