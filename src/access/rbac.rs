@@ -7,7 +7,7 @@ mod bindings;
 mod changes;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -18,7 +18,7 @@ use self::changes::Changes;
 use crate::kubernetes::backoff::{Backoff, random};
 use crate::kubernetes::endpoint::Endpoint;
 use crate::kubernetes::failure::Failure;
-use crate::kubernetes::list::{Listed, Scope, current_version, list};
+use crate::kubernetes::list::{ResourceVersion, Scope, current_version, list};
 use crate::kubernetes::paths::{RBAC_GROUP as GROUP, RBAC_KINDS as KINDS};
 use crate::kubernetes::server::{Form, Server};
 use crate::kubernetes::watch::{Event, Watch};
@@ -42,12 +42,16 @@ type Kind = (&'static str, &'static str);
 
 /// The state of what rights are made of.
 #[derive(Debug)]
-pub struct Rbac(Mutex<State>);
+pub struct Rbac {
+    state: Mutex<State>,
+    /// Only those who watch look at them: there may be many, and nobody who is answered waits for a look at all.
+    bindings: Mutex<Bindings>,
+}
 
+/// What is looked at for each request.
 #[derive(Debug)]
 struct State {
     changes: Changes,
-    bindings: Bindings,
     /// What is not heard of, and why.
     unheard: BTreeMap<&'static str, String>,
     /// When something was last heard of the others.
@@ -68,8 +72,8 @@ pub struct Moment {
 impl Default for Rbac {
     fn default() -> Self {
         let unheard = KINDS.map(|(_, plural)| (plural, "not watched yet".to_owned())).into();
-        let (changes, bindings, heard) = (Changes::default(), Bindings::default(), BTreeMap::new());
-        Self(Mutex::new(State { changes, bindings, unheard, heard }))
+        let state = State { changes: Changes::default(), unheard, heard: BTreeMap::new() };
+        Self { state: Mutex::new(state), bindings: Mutex::default() }
     }
 }
 
@@ -112,9 +116,13 @@ impl Rbac {
         // Nobody is there to wake it.
         let (_wake, mut woken) = tokio::sync::watch::channel(());
         let mut backoff = Backoff::default();
+        let mut position = None;
         loop {
-            let Err(failure) = self.hear(&server, &scope, (kind, plural), &mut backoff).await;
+            let Err(failure) = self.hear(&server, &scope, (kind, plural), &mut position, &mut backoff).await;
             self.note_unheard((kind, plural), &failure);
+            if let Failure::Expired | Failure::Absent | Failure::TooLarge | Failure::Garbled(_) = failure {
+                position = None;
+            }
             backoff.wait(Some(&failure), &mut woken).await;
         }
     }
@@ -124,28 +132,25 @@ impl Rbac {
         &self,
         server: &Server,
         scope: &Scope,
-        (kind, plural): Kind,
+        kind: Kind,
+        position: &mut Option<ResourceVersion>,
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, Failure> {
-        let Listed { objects, mut version } = if binds(kind) {
-            list(server, scope, PAGE, Named::read, |_| ()).await?
-        } else {
-            // Whom a role concerns is told by bindings.
-            Listed { objects: vec![], version: current_version(server, scope).await? }
-        };
-        let mut unheard = Some(objects);
         loop {
-            let mut watch = Watch::open(server, scope, &version, random()).await?;
-            if let Some(objects) = unheard.take() {
-                self.note_all(kind, objects);
-            }
-            self.note_heard(plural);
+            let now = current_version(server, scope).await?;
+            // Of a server that was restored from a backup, what is known may never have been.
+            let version = match position.take().filter(|it| !now.is_before(it)) {
+                Some(known) => position.insert(known),
+                None => position.insert(self.know(server, scope, kind, now).await?),
+            };
+            let mut watch = Watch::open(server, scope, version, random()).await?;
             let opened = Instant::now();
+            self.note_opened(kind);
             while let Some(event) = watch.next().await? {
-                self.note_heard(plural);
                 self.note_event(kind, &event)?;
                 version.clone_from(watch.version());
             }
+            self.bindings().note_current(kind.0, false);
             if opened.elapsed() < GOOD {
                 return Err(Failure::Unreachable("the watch ended as soon as it began".into()));
             }
@@ -153,41 +158,46 @@ impl Rbac {
         }
     }
 
-    /// From here on, changes of a kind are heard of. What happened before was not heard.
-    fn note_all(&self, kind: &'static str, objects: Vec<Named>) {
-        let mut state = self.state();
+    /// Begins anew with a kind, from a state on: what happened before was not heard.
+    async fn know(
+        &self,
+        server: &Server,
+        scope: &Scope,
+        (kind, _): Kind,
+        mut version: ResourceVersion,
+    ) -> Result<ResourceVersion, Failure> {
+        // Whom a role concerns is told by bindings.
         if binds(kind) {
-            state.bindings.know(kind, objects);
+            let listed = list(server, scope, PAGE, Named::read, |_| ()).await?;
+            self.bindings().know(kind, listed.objects);
+            version = listed.version;
         }
-        state.changes.note(&Whom::Everybody);
+        self.state().changes.note(&Whom::Everybody);
+        Ok(version)
     }
 
-    fn note_event(&self, kind: &str, event: &Event) -> Result<(), Failure> {
-        let State { changes, bindings, .. } = &mut *self.state();
+    fn note_opened(&self, (kind, plural): Kind) {
+        self.bindings().note_current(kind, true);
+        self.state().note_heard(plural);
+    }
+
+    fn note_event(&self, (kind, plural): Kind, event: &Event) -> Result<(), Failure> {
         let whom = match event {
-            Event::Bookmark => return Ok(()),
-            Event::Changed(object) => bindings.changed(kind, object.get())?,
-            Event::Deleted(object) => bindings.deleted(kind, object.get())?,
+            Event::Bookmark => None,
+            Event::Changed(object) => Some(self.bindings().changed(kind, object.get())?),
+            Event::Deleted(object) => Some(self.bindings().deleted(kind, object.get())?),
         };
-        changes.note(&whom);
+        let mut state = self.state();
+        state.note_heard(plural);
+        if let Some(whom) = whom {
+            state.changes.note(&whom);
+        }
         Ok(())
     }
 
-    fn note_heard(&self, plural: &'static str) {
-        let mut state = self.state();
-        state.heard.insert(plural, Instant::now());
-        if state.unheard.remove(plural).is_some() && state.unheard.is_empty() {
-            info!("Changes of roles and bindings are heard of, and count at once");
-        }
-    }
-
     fn note_unheard(&self, (kind, plural): Kind, failure: &Failure) {
-        let why = failure.to_string();
-        let mut state = self.state();
-        state.bindings.forget(kind);
-        state.heard.remove(plural);
-        let is_news = state.unheard.insert(plural, why.clone()).is_none_or(|it| it != why);
-        if is_news {
+        self.bindings().note_current(kind, false);
+        if self.state().note_unheard(plural, failure) {
             warn!(
                 resource = plural,
                 reason = %failure,
@@ -197,8 +207,28 @@ impl Rbac {
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bindings(&self) -> MutexGuard<'_, Bindings> {
+        self.bindings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn note_heard(&mut self, plural: &'static str) {
+        self.heard.insert(plural, Instant::now());
+        if self.unheard.remove(plural).is_some() && self.unheard.is_empty() {
+            info!("Changes of roles and bindings are heard of, and count at once");
+        }
+    }
+
+    /// Whether that is news.
+    fn note_unheard(&mut self, plural: &'static str, failure: &Failure) -> bool {
+        let why = failure.to_string();
+        self.heard.remove(plural);
+        self.unheard.insert(plural, why.clone()).is_none_or(|it| it != why)
     }
 }
 
@@ -207,28 +237,61 @@ mod tests {
     use super::*;
     use crate::access::user::User;
 
+    const ROLE: Kind = ("Role", "roles");
+    const ROLE_BINDING: Kind = ("RoleBinding", "rolebindings");
+
+    fn somebody(name: &str) -> Subjects {
+        Subjects::of(&User { name: name.into(), ..User::default() })
+    }
+
     #[test]
     fn nothing_is_settled_right_after_a_change_and_what_is_unheard_of_counts_for_less() {
         let rbac = Rbac::default();
-        let somebody = Subjects::of(&User { name: "somebody".into(), ..User::default() });
-        let moment = || rbac.moment(&somebody);
+        let jane = somebody("jane");
+        let moment = || rbac.moment(&jane);
         assert_eq!(moment(), Moment { epoch: 0, is_settled: true, lifetime: UNWATCHED });
         assert_eq!(rbac.problems().len(), KINDS.len());
-        for (_, plural) in KINDS {
-            rbac.note_heard(plural);
+        for kind in KINDS {
+            rbac.note_opened(kind);
         }
         assert_eq!(moment().lifetime, WATCHED);
         assert_eq!(rbac.problems(), [""; 0]);
-        rbac.note_all("Role", vec![]);
+        rbac.state().changes.note(&Whom::Everybody);
         assert_eq!(moment(), Moment { epoch: 1, is_settled: false, lifetime: WATCHED });
         rbac.state().changes.grow_older(LAG);
         assert_eq!(moment(), Moment { epoch: 1, is_settled: true, lifetime: WATCHED });
         rbac.state().heard.insert("roles", Instant::now().checked_sub(SILENCE).unwrap());
         assert_eq!(moment().lifetime, UNWATCHED, "who is silent may be cut off");
-        rbac.note_heard("roles");
-        assert_eq!(moment().lifetime, WATCHED);
-        rbac.note_unheard(("Role", "roles"), &Failure::Refused("no".into()));
+        rbac.note_event(ROLE, &Event::Bookmark).unwrap();
+        assert_eq!(moment(), Moment { epoch: 1, is_settled: true, lifetime: WATCHED });
+        rbac.note_unheard(ROLE, &Failure::Refused("no".into()));
         assert_eq!(moment().lifetime, UNWATCHED);
         assert_eq!(rbac.problems(), ["changes of roles are not heard of: refused: no"]);
+    }
+
+    #[test]
+    fn a_change_of_a_role_counts_for_those_who_are_bound_to_it_while_bindings_are_heard_of() {
+        let rbac = Rbac::default();
+        let epochs = || ["jane", "john"].map(|it| rbac.moment(&somebody(it)).epoch);
+        let binding = r#"{"metadata": {"namespace": "shop", "name": "a"}, "subjects": [{"kind": "User", "name": "jane"}],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}}"#;
+        let role = r#"{"metadata": {"namespace": "shop", "name": "reader"}}"#;
+        let changed = |text: &str| Event::Changed(serde_json::from_str(text).unwrap());
+        rbac.bindings().know("RoleBinding", vec![]);
+        rbac.bindings().know("ClusterRoleBinding", vec![]);
+        for kind in KINDS {
+            rbac.note_opened(kind);
+        }
+        rbac.note_event(ROLE, &changed(role)).unwrap();
+        assert_eq!(epochs(), [0, 0], "nobody is bound to it");
+        rbac.note_event(ROLE_BINDING, &changed(binding)).unwrap();
+        rbac.note_event(ROLE, &changed(role)).unwrap();
+        assert_eq!(epochs(), [3, 0]);
+        rbac.note_unheard(ROLE_BINDING, &Failure::Refused("no".into()));
+        rbac.note_event(ROLE, &changed(role)).unwrap();
+        assert_eq!(epochs(), [4, 4], "there may be other bindings");
+        rbac.note_opened(ROLE_BINDING);
+        rbac.note_event(ROLE, &changed(role)).unwrap();
+        assert_eq!(epochs(), [5, 4], "those that there were are told of after the others");
     }
 }

@@ -1,10 +1,12 @@
 //! Whom roles are bound to, and so whom a change of a role or binding concerns: pure.
 //!
-//! It matters who is named, and not what is allowed: RBAC is not evaluated. What must stay true: whoever gains or loses
-//! something by a change is among those whom it concerns. That others are as well costs questions, and nothing else.
+//! It matters who is named, and not what is allowed: RBAC is not evaluated. What must stay true: when all changes were heard
+//! of, in whatever order those of different kinds came, whoever has gained or lost something was among those whom one of them
+//! concerned, and not before it happened. That others are as well costs questions, and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::sync::LazyLock;
 
 use k8s_openapi::api::rbac::v1;
 use serde::Deserialize;
@@ -13,7 +15,7 @@ use crate::access::user::User;
 use crate::kubernetes::failure::Failure;
 use crate::kubernetes::paths::RBAC_KINDS;
 
-/// A user or a group, by the hash of its name. Of two with the same hash, what concerns one concerns the other.
+/// A user or a group, by the hash of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject(u64);
 
@@ -58,13 +60,14 @@ impl Subjects {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whom {
     Everybody,
-    Only(Vec<Subject>),
+    /// Sorted, each once.
+    Only(Box<[Subject]>),
 }
 
 /// The namespace of a binding, which is empty for those of the whole cluster, and its name, with `/` between them.
 type Name = Box<str>;
 
-/// A role, by the hash of what names it. Of two with the same hash, what happens to one concerns those of the other.
+/// A role, by the hash of what names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Role(u64);
 
@@ -91,7 +94,7 @@ impl Binding {
             let stays = |it: &Subject| one.role == other.role && other.subjects.binary_search(it).is_ok();
             one.subjects.iter().copied().filter(|it| !stays(it)).collect::<Vec<_>>()
         };
-        Whom::Only([of_one(self, other), of_one(other, self)].concat())
+        Whom::Only(distinct([of_one(self, other), of_one(other, self)].concat()))
     }
 }
 
@@ -103,8 +106,16 @@ pub fn binds(kind: &str) -> bool {
 /// The bindings of a cluster.
 #[derive(Debug, Default)]
 pub struct Bindings {
-    /// By kind; of a kind that is here, all are known.
-    known: BTreeMap<&'static str, HashMap<Name, Binding>>,
+    /// By kind.
+    known: BTreeMap<&'static str, Known>,
+}
+
+/// The bindings of a kind.
+#[derive(Debug)]
+struct Known {
+    by_name: HashMap<Name, Binding>,
+    /// Whether it is heard of when there is another one.
+    is_current: bool,
 }
 
 /// A binding, and what names it.
@@ -116,12 +127,15 @@ pub struct Named {
 impl Bindings {
     /// Takes these for all that there are of a kind.
     pub fn know(&mut self, kind: &'static str, all: Vec<Named>) {
-        self.known.insert(kind, all.into_iter().map(|it| (it.name, it.binding)).collect());
+        let by_name = all.into_iter().map(|it| (it.name, it.binding)).collect();
+        self.known.insert(kind, Known { by_name, is_current: false });
     }
 
-    /// What there is of a kind is not known any more.
-    pub fn forget(&mut self, kind: &str) {
-        self.known.remove(kind);
+    /// Changes of a kind are heard of, or not, or not yet.
+    pub fn note_current(&mut self, kind: &str, is_current: bool) {
+        if let Some(known) = self.known.get_mut(kind) {
+            known.is_current = is_current;
+        }
     }
 
     /// Whom it concerns that a role or binding is now like this.
@@ -134,11 +148,11 @@ impl Bindings {
         }
         let Named { name, binding } = Named::read(text)?;
         let Some(known) = self.known.get_mut(kind) else { return Ok(Whom::Everybody) };
-        let whom = match known.get(&name) {
+        let whom = match known.by_name.get(&name) {
             Some(before) => before.replaced_by(&binding),
-            None => Whom::Only(binding.subjects.to_vec()),
+            None => Whom::Only(binding.subjects.clone()),
         };
-        known.insert(name, binding);
+        known.by_name.insert(name, binding);
         Ok(whom)
     }
 
@@ -152,21 +166,24 @@ impl Bindings {
         }
         let Named { name, binding } = Named::read(text)?;
         let Some(known) = self.known.get_mut(kind) else { return Ok(Whom::Everybody) };
-        let before = known.remove(&name).map(|it| it.subjects).unwrap_or_default();
-        Ok(Whom::Only([before, binding.subjects].concat()))
+        let before = known.by_name.remove(&name).map(|it| it.subjects).unwrap_or_default();
+        Ok(Whom::Only(distinct([before, binding.subjects].concat())))
     }
 
-    /// Those who are bound to a role: all of them, or who knows.
+    /// Those who are bound to a role, or everybody where there may be bindings that nobody has heard of.
     fn bound_to(&self, kind: &str, text: &str) -> Result<Whom, Failure> {
         let Metadata { namespace, name } = serde_json::from_str::<Head>(text)?.metadata;
-        let mut binding_kinds = RBAC_KINDS.iter().map(|(kind, _)| kind).filter(|it| binds(it));
-        if !binding_kinds.all(|it| self.known.contains_key(it)) {
+        if !self.are_current() {
             return Ok(Whom::Everybody);
         }
         let role = Role::new(kind, &namespace, &name);
-        let bound = self.known.values().flat_map(HashMap::values).filter(|it| it.role == role);
-        let subjects: BTreeSet<_> = bound.flat_map(|it| &*it.subjects).copied().collect();
-        Ok(Whom::Only(subjects.into_iter().collect()))
+        let bound = self.known.values().flat_map(|it| it.by_name.values()).filter(|it| it.role == role);
+        Ok(Whom::Only(distinct(bound.flat_map(|it| &*it.subjects).copied())))
+    }
+
+    fn are_current(&self) -> bool {
+        let is_current = |kind| self.known.get(kind).is_some_and(|it| it.is_current);
+        RBAC_KINDS.into_iter().all(|(kind, _)| !binds(kind) || is_current(kind))
     }
 }
 
@@ -177,11 +194,9 @@ impl Named {
     /// When it is none.
     pub fn read(text: &str) -> Result<Self, Failure> {
         let Written { metadata: Metadata { namespace, name }, role_ref, subjects } = serde_json::from_str(text)?;
-        let named = subjects.iter().flatten().filter_map(|it| Subject::named(it, &namespace));
-        let subjects: BTreeSet<_> = named.collect();
+        let subjects = distinct(subjects.iter().flatten().filter_map(|it| Subject::named(it, &namespace)));
         let role = Role::new(&role_ref.kind, &namespace, &role_ref.name);
-        let binding = Binding { role, subjects: subjects.into_iter().collect() };
-        Ok(Self { name: format!("{namespace}/{name}").into(), binding })
+        Ok(Self { name: format!("{namespace}/{name}").into(), binding: Binding { role, subjects } })
     }
 }
 
@@ -206,10 +221,18 @@ struct Metadata {
     name: String,
 }
 
+/// The key is random, so that nobody can look for names that are taken for each other.
 fn hash(of: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
+    static HASHING: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    HASHING.hash_one(of)
+}
+
+/// Sorted, each once.
+fn distinct(subjects: impl IntoIterator<Item = Subject>) -> Box<[Subject]> {
+    let mut subjects: Vec<_> = subjects.into_iter().collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    subjects.into()
 }
 
 #[cfg(test)]

@@ -30,15 +30,14 @@ impl Changes {
     pub fn note(&mut self, whom: &Whom) {
         self.count += 1;
         let change = Change { epoch: self.count, at: Some(Instant::now()) };
-        match whom {
-            Whom::Only(subjects) if self.subjects.len() + subjects.len() <= MAX_SUBJECTS => {
-                self.subjects.extend(subjects.iter().map(|it| (*it, change)));
-            }
-            Whom::Only(_) | Whom::Everybody => {
-                self.everybody = change;
-                self.subjects.clear();
+        if let Whom::Only(subjects) = whom {
+            self.subjects.extend(subjects.iter().map(|it| (*it, change)));
+            if self.subjects.len() <= MAX_SUBJECTS {
+                return;
             }
         }
+        self.everybody = change;
+        self.subjects = HashMap::new();
     }
 
     /// The last change that concerns any of these.
@@ -65,7 +64,7 @@ mod tests {
     }
 
     fn only(subjects: &[Subject]) -> Whom {
-        Whom::Only(subjects.to_vec())
+        Whom::Only(subjects.into())
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -73,10 +73,13 @@ fn happening() -> impl Strategy<Value = Happening> {
     })
 }
 
+/// In which namespaces somebody has what a role allows, which role that is, and when it was written.
+type Rights = BTreeSet<(String, String, usize)>;
+
 /// A cluster, and what everybody may do in it by the rules of RBAC.
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct World {
-    /// What is allowed by each: of no matter, but another thing whenever one is written.
+    /// By kind, namespace and name, with when it was written: what a role allows is of no matter, but another thing then.
     objects: BTreeMap<String, (Value, usize)>,
 }
 
@@ -102,17 +105,16 @@ fn names(subject: &Value, namespace: &str, user: &User) -> bool {
 }
 
 impl World {
-    fn happens(&mut self, it: &Happening, count: usize) {
+    fn happens(&mut self, it: &Happening, time: usize) {
         let key = key(it.kind, text(&it.object, "/metadata/namespace"), text(&it.object, "/metadata/name"));
         if it.is_gone {
             self.objects.remove(&key);
         } else {
-            self.objects.insert(key, (it.object.clone(), count));
+            self.objects.insert(key, (it.object.clone(), time));
         }
     }
 
-    /// In which namespaces somebody has what a role allows, and which role that is.
-    fn rights(&self, user: &User) -> BTreeSet<(String, String, usize)> {
+    fn rights(&self, user: &User) -> Rights {
         let mut rights = BTreeSet::new();
         for (binding, _) in self.objects.values() {
             let namespace = text(binding, "/metadata/namespace");
@@ -144,26 +146,95 @@ fn concerns(whom: &Whom, user: &User) -> bool {
 /// Nothing is there, and that is known.
 fn empty() -> Bindings {
     let mut bindings = Bindings::default();
-    bindings.know("RoleBinding", vec![]);
-    bindings.know("ClusterRoleBinding", vec![]);
+    for kind in ["RoleBinding", "ClusterRoleBinding"] {
+        bindings.know(kind, vec![]);
+        bindings.note_current(kind, true);
+    }
     bindings
+}
+
+/// A cluster, and somebody who hears of each kind by itself, in order, but of one kind later than of another.
+struct Hearing {
+    world: World,
+    bindings: Bindings,
+    unheard: BTreeMap<&'static str, VecDeque<Happening>>,
+    /// How many things have happened or were heard of.
+    time: usize,
+    /// When each of the people was last concerned by what was heard.
+    concerned: Vec<usize>,
+    /// What each could do at some times.
+    seen: Vec<(usize, Vec<Rights>)>,
+}
+
+impl Hearing {
+    fn new() -> Self {
+        let mut hearing = Self {
+            world: World::default(),
+            bindings: empty(),
+            unheard: RBAC_KINDS.map(|(kind, _)| (kind, VecDeque::new())).into(),
+            time: 0,
+            concerned: vec![0; people().len()],
+            seen: vec![],
+        };
+        hearing.look();
+        hearing
+    }
+
+    fn look(&mut self) {
+        self.seen.push((self.time, people().iter().map(|it| self.world.rights(it)).collect()));
+    }
+
+    fn happens(&mut self, it: Happening) {
+        self.time += 1;
+        self.world.happens(&it, self.time);
+        self.look();
+        self.unheard.entry(it.kind).or_default().push_back(it);
+    }
+
+    /// Hears of the next thing of a kind, if there is one.
+    fn hear(&mut self, kind: &str) -> bool {
+        let Some(it) = self.unheard.get_mut(kind).and_then(VecDeque::pop_front) else { return false };
+        self.time += 1;
+        let whom = hear(&mut self.bindings, &it);
+        for (user, concerned) in people().iter().zip(&mut self.concerned) {
+            if concerns(&whom, user) {
+                *concerned = self.time;
+            }
+        }
+        let stranger = User { name: "stranger".into(), groups: vec!["Role".into()], ..User::default() };
+        assert!(!concerns(&whom, &stranger), "by {it:?}: {whom:?}");
+        self.look();
+        true
+    }
+
+    /// Whoever could do something else at some time was concerned since.
+    fn check(&self) {
+        for (n, user) in people().iter().enumerate() {
+            let now = self.world.rights(user);
+            for (time, rights) in &self.seen {
+                assert!(rights[n] == now || self.concerned[n] > *time, "{user:?}: {:?} at {time}, {now:?}", rights[n]);
+            }
+        }
+    }
 }
 
 proptest! {
     #[test]
-    fn whose_rights_change_is_concerned_and_who_is_named_nowhere_is_not(happenings in vec(happening(), 1..40)) {
-        let (mut world, mut bindings) = (World::default(), empty());
-        for (count, it) in happenings.iter().enumerate() {
-            let before = world.clone();
-            world.happens(it, count);
-            let whom = hear(&mut bindings, it);
-            for user in people() {
-                let (had, has) = (before.rights(&user), world.rights(&user));
-                prop_assert!(had == has || concerns(&whom, &user), "{user:?}: {had:?} became {has:?} by {it:?}: {whom:?}");
+    fn whose_rights_change_is_concerned_and_who_is_named_nowhere_is_not(
+        happenings in vec((happening(), vec(select(&RBAC_KINDS[..]), 0..4)), 1..30),
+        last in Just(RBAC_KINDS).prop_shuffle(),
+    ) {
+        let mut hearing = Hearing::new();
+        for (happening, kinds) in happenings {
+            hearing.happens(happening);
+            for (kind, _) in kinds {
+                hearing.hear(kind);
             }
-            let stranger = User { name: "stranger".into(), groups: vec!["Role".into()], ..User::default() };
-            prop_assert!(!concerns(&whom, &stranger), "by {it:?}: {whom:?}");
         }
+        for (kind, _) in last {
+            while hearing.hear(kind) {}
+        }
+        hearing.check();
     }
 }
 
@@ -176,32 +247,40 @@ fn user(name: &str) -> Value {
     json!({"kind": "User", "name": name})
 }
 
+fn only(names: &[&str]) -> Whom {
+    Whom::Only(distinct(names.iter().map(|it| Subject::user(it))))
+}
+
 #[test]
 fn who_keeps_what_they_had_is_not_concerned() {
     let mut bindings = empty();
     let (jane, john) = (user("jane"), user("john"));
-    let [of_jane, of_john] = ["jane", "john"].map(Subject::user);
     let mut put = |role: &str, subjects: &Value| bindings.changed("RoleBinding", &bound("shop", "a", role, subjects));
-    assert_eq!(put("reader", &json!([jane])).unwrap(), Whom::Only(vec![of_jane]));
-    assert_eq!(put("reader", &json!([jane, john])).unwrap(), Whom::Only(vec![of_john]), "who is added");
-    assert_eq!(put("reader", &json!([john, jane, john])).unwrap(), Whom::Only(vec![]), "said in other words");
-    assert_eq!(put("reader", &json!([john])).unwrap(), Whom::Only(vec![of_jane]), "who is taken away");
-    assert_eq!(put("writer", &json!([john])).unwrap(), Whom::Only(vec![of_john, of_john]), "to another role");
+    assert_eq!(put("reader", &json!([jane])).unwrap(), only(&["jane"]));
+    assert_eq!(put("reader", &json!([jane, john])).unwrap(), only(&["john"]), "who is added");
+    assert_eq!(put("reader", &json!([john, jane, john])).unwrap(), only(&[]), "said in other words");
+    assert_eq!(put("reader", &json!([john])).unwrap(), only(&["jane"]), "who is taken away");
+    assert_eq!(put("writer", &json!([john])).unwrap(), only(&["john"]), "to another role");
+    let gone = bindings.deleted("RoleBinding", &bound("shop", "a", "writer", &json!([jane])));
+    assert_eq!(gone.unwrap(), only(&["jane", "john"]), "who was known to be bound, and who is said to have been");
 }
 
 #[test]
-fn where_bindings_are_not_known_it_is_everybody() {
+fn where_bindings_may_be_unknown_it_is_everybody() {
     let mut bindings = Bindings::default();
     let role = json!({"metadata": {"name": "reader"}}).to_string();
     let binding = bound("shop", "a", "reader", &json!([user("jane")]));
     assert_eq!(bindings.changed("RoleBinding", &binding).unwrap(), Whom::Everybody);
     bindings.know("RoleBinding", vec![Named::read(&binding).unwrap()]);
+    bindings.note_current("RoleBinding", true);
     assert_eq!(bindings.changed("ClusterRole", &role).unwrap(), Whom::Everybody, "those of the cluster are missing");
     bindings.know("ClusterRoleBinding", vec![]);
-    assert_eq!(bindings.changed("ClusterRole", &role).unwrap(), Whom::Only(vec![Subject::user("jane")]));
-    bindings.forget("RoleBinding");
-    assert_eq!(bindings.deleted("ClusterRole", &role).unwrap(), Whom::Everybody);
-    assert_eq!(bindings.deleted("RoleBinding", &binding).unwrap(), Whom::Everybody);
+    assert_eq!(bindings.changed("ClusterRole", &role).unwrap(), Whom::Everybody, "of them it is not heard yet");
+    bindings.note_current("ClusterRoleBinding", true);
+    assert_eq!(bindings.changed("ClusterRole", &role).unwrap(), only(&["jane"]));
+    bindings.note_current("RoleBinding", false);
+    assert_eq!(bindings.deleted("ClusterRole", &role).unwrap(), Whom::Everybody, "there may be others by now");
+    assert_eq!(bindings.deleted("RoleBinding", &binding).unwrap(), only(&["jane"]), "that one was known");
 }
 
 #[test]
