@@ -24,9 +24,8 @@ use crate::tally::Durations;
 const WAITING: usize = 1024;
 /// A change of more than this share of all objects is linked from scratch: that is quicker then.
 const REBUILD_SHARE: usize = 4;
-/// After a snapshot the next one is not begun for so many times as long as it took, and no longer than that: what comes
-/// meanwhile is linked together, and where changes never end there are two thirds of the time for those who read.
-const RESTS: u32 = 2;
+/// After a snapshot the next one is not begun for as long as it took, and no longer than this: what comes meanwhile is
+/// linked together, and where changes never end there is half of the time for those who read.
 const MAX_REST: Duration = Duration::from_millis(100);
 /// How old an answer may be when nobody says otherwise.
 pub const MAX_STALENESS: Duration = Duration::from_hours(1);
@@ -219,7 +218,7 @@ impl Indexer {
             let (revision, began) = (self.index.snapshot().revision(), Instant::now());
             self = self.publish(batches).await;
             if self.index.snapshot().revision() > revision {
-                tokio::time::sleep((RESTS * began.elapsed()).min(MAX_REST)).await;
+                tokio::time::sleep(began.elapsed().min(MAX_REST)).await;
             }
         }
     }
