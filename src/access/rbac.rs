@@ -137,11 +137,15 @@ impl Rbac {
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, Failure> {
         loop {
-            let now = current_version(server, scope).await?;
             // Of a server that was restored from a backup, what is known may never have been.
-            let version = match position.take().filter(|it| !now.is_before(it)) {
-                Some(known) => position.insert(known),
-                None => position.insert(self.know(server, scope, kind, now).await?),
+            if let Some(known) = position
+                && current_version(server, scope).await?.is_before(known)
+            {
+                *position = None;
+            }
+            let version = match position {
+                Some(known) => known,
+                None => position.insert(self.know(server, scope, kind).await?),
             };
             let mut watch = Watch::open(server, scope, version, random()).await?;
             let opened = Instant::now();
@@ -158,20 +162,16 @@ impl Rbac {
         }
     }
 
-    /// Begins anew with a kind, from a state on: what happened before was not heard.
-    async fn know(
-        &self,
-        server: &Server,
-        scope: &Scope,
-        (kind, _): Kind,
-        mut version: ResourceVersion,
-    ) -> Result<ResourceVersion, Failure> {
-        // Whom a role concerns is told by bindings.
-        if binds(kind) {
+    /// Begins anew with a kind, and says from which state on: what happened before was not heard.
+    async fn know(&self, server: &Server, scope: &Scope, (kind, _): Kind) -> Result<ResourceVersion, Failure> {
+        let version = if binds(kind) {
             let listed = list(server, scope, PAGE, Named::read, |_| ()).await?;
             self.bindings().know(kind, listed.objects);
-            version = listed.version;
-        }
+            listed.version
+        } else {
+            // Whom a role concerns is told by bindings.
+            current_version(server, scope).await?
+        };
         self.state().changes.note(&Whom::Everybody);
         Ok(version)
     }

@@ -19,7 +19,7 @@ const LAG: Duration = Duration::from_secs(2);
 /// How long what was decided counts, unless something changes.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// What one poll costs of rights, and whoever asks.
+/// How many rights one poll of somebody takes.
 async fn cost(caller: &mut Caller, proxy: &Proxy) -> usize {
     proxy.forget();
     assert_eq!(caller.mesh().await.status, 200);
