@@ -18,7 +18,7 @@ use self::changes::Changes;
 use crate::kubernetes::backoff::{Backoff, random};
 use crate::kubernetes::endpoint::Endpoint;
 use crate::kubernetes::failure::Failure;
-use crate::kubernetes::list::{ResourceVersion, Scope, current_version, list};
+use crate::kubernetes::list::{PAGE, ResourceVersion, Scope, current_version, list};
 use crate::kubernetes::paths::{RBAC_GROUP as GROUP, RBAC_KINDS as KINDS};
 use crate::kubernetes::server::{Form, Server};
 use crate::kubernetes::watch::{Event, Watch};
@@ -34,8 +34,6 @@ const LAG: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(80);
 /// A watch that lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(5);
-/// How many bindings are listed at a time.
-const PAGE: usize = 500;
 
 /// A kind and its plural.
 type Kind = (&'static str, &'static str);

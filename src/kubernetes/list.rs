@@ -9,6 +9,8 @@ use super::failure::Failure;
 use super::server::{Form, Server};
 use super::split::Splitter;
 
+/// How many objects a page has that no server takes for too many.
+pub const PAGE: usize = 500;
 /// After how many objects it is told how far a list has got.
 const TOLD_EVERY: usize = 500;
 

@@ -17,11 +17,11 @@ use super::kinds::{core_kinds, definition_kind, definitions_endpoint, is_core};
 use super::named::Named;
 use super::object::{Object, read};
 use super::plan::{Defined, Definitions, Discovered, Wanted, plan};
-use super::reflect::{PAGE, PAGE_OF_DEFINITIONS};
+use super::reflect::PAGE_OF_DEFINITIONS;
 use super::rights::{Need, Right, VERSION, Verb, by_name, to_keep_up};
 use crate::kubernetes::endpoint::Endpoint;
 use crate::kubernetes::failure::Failure;
-use crate::kubernetes::list::{Scope, list};
+use crate::kubernetes::list::{PAGE, Scope, list};
 use crate::kubernetes::server::Server;
 use crate::mesh::{GroupKind, Key};
 

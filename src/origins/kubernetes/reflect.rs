@@ -16,7 +16,7 @@ use super::kinds::Reading;
 use super::object::{Object, read};
 use crate::kubernetes::backoff::{Backoff, random};
 use crate::kubernetes::failure::Failure;
-use crate::kubernetes::list::{Progress, ResourceVersion, Scope, current_version, list};
+use crate::kubernetes::list::{PAGE, Progress, ResourceVersion, Scope, current_version, list};
 use crate::kubernetes::server::{Pulse, Server};
 use crate::kubernetes::watch::{Event, Watch};
 
@@ -26,8 +26,6 @@ pub const MANY: usize = 100_000;
 /// How long to wait for so many to begin to come: a server that has just started reads them all from its store first. What
 /// is dropped before has been read in vain, and in small pages it all takes longer still.
 pub const PATIENCE_WITH_MANY: Duration = Duration::from_mins(1);
-/// How many objects a page has where that was too much.
-pub const PAGE: usize = 500;
 /// Definitions hold the schemas of their kinds, which are large.
 pub const PAGE_OF_DEFINITIONS: usize = 25;
 /// A watch that lasted so long was a good one.
