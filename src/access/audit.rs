@@ -184,10 +184,9 @@ fn granted(grant: &Grant) -> String {
     if grant.is_everything() {
         return "everything".into();
     }
-    let kinds = grant.list.kinds.iter().filter_map(|(of, scope)| match scope {
-        Scope::Everywhere => Some(format!("{of}")),
-        Scope::Namespaces(namespaces) if namespaces.is_empty() => None,
-        Scope::Namespaces(namespaces) => Some(format!("{of} in {} namespaces", namespaces.len())),
+    let kinds = grant.list.kinds.iter().map(|(of, scope)| match scope {
+        Scope::Everywhere => format!("{of}"),
+        Scope::Namespaces(namespaces) => format!("{of} in {} namespaces", namespaces.len()),
     });
     let kinds: Vec<_> = kinds.collect();
     if kinds.is_empty() { "nothing".into() } else { kinds.join(", ") }

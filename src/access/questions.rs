@@ -112,7 +112,7 @@ impl Asking<'_> {
                 }
                 None => Scope::default(),
             };
-            rights.kinds.insert(of.clone(), scope);
+            rights.allow(of.clone(), scope);
         }
         rights
     }
@@ -140,7 +140,7 @@ impl Asking<'_> {
                 }
                 None => Scope::default(),
             };
-            rights.kinds.insert(of, scope);
+            rights.allow(of, scope);
         }
         rights
     }

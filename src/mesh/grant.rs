@@ -58,6 +58,16 @@ impl Scope {
 }
 
 impl Rights {
+    /// Allows a kind within a scope, in place of what was allowed of it. Where that is nowhere, nothing is said of it: rights
+    /// that allow the same are equal, whatever else there is that they do not allow.
+    pub fn allow(&mut self, of: GroupKind, scope: Scope) {
+        if scope == Scope::default() {
+            self.kinds.remove(&of);
+        } else {
+            self.kinds.insert(of, scope);
+        }
+    }
+
     fn names(&self) -> usize {
         self.all_kinds.names() + self.kinds.values().map(Scope::names).sum::<usize>() + self.objects.len()
     }

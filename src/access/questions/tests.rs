@@ -324,6 +324,25 @@ fn nobody_asks_for_what_makes_no_difference() {
     );
 }
 
+/// Whoever may see the same shares views, and the same person still has them when a kind comes that is not for them.
+#[test]
+fn what_may_not_be_seen_is_not_in_a_grant() {
+    let granted = |objects: &[&str]| {
+        let (snapshot, mut answers) = (snapshot(objects), Answers::new());
+        loop {
+            match decide(&snapshot, &answers) {
+                Outcome::Granted(grant) => break grant,
+                Outcome::Ask(questions) => answers.extend(questions.into_iter().map(|it| {
+                    let is_allowed = ["list Trigger", "list Broker in a"].contains(&&*written(&it));
+                    (it, is_allowed)
+                })),
+            }
+        }
+    };
+    let more = ["Channel a/x", "Channel c/x", "Trigger c/t -> Channel c/y", "Channel c/y = y"];
+    assert_eq!(granted(&SHOP), granted(&[&SHOP[..], &more].concat()));
+}
+
 #[test]
 fn an_answer_to_another_question_is_no_yes() {
     let snapshot = snapshot(&SHOP);
