@@ -36,7 +36,7 @@ const TEXTS: usize = 4;
 const ENTRY: usize = 2 << 10;
 /// What a name takes in a grant, about.
 const NAME: usize = 64;
-/// How long what nobody asks for is kept.
+/// How long a text that nobody asks for is kept. It takes little, and spares whoever comes back rendering all of it anew.
 const MAX_IDLE: Duration = Duration::from_mins(10);
 
 /// How many texts or forms are made at once. Those who ask for more wait, so that making them does not keep changes from

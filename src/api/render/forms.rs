@@ -22,7 +22,7 @@ use tracing::{Instrument as _, info_span};
 use super::kept::Kept;
 use super::streamed::Streamed;
 use super::text::Text;
-use super::{MAX_IDLE, off_path};
+use super::off_path;
 use crate::api::error::ApiError;
 use crate::api::negotiate::Encoding;
 use crate::tally::{self, Cached, Lookups};
@@ -34,6 +34,10 @@ const LARGE: usize = 64 << 10;
 const STREAMED: usize = 1 << 20;
 /// What a permit stands for, in bytes.
 const UNIT: usize = 1 << 10;
+/// How long a form that nobody asks for is kept. Whoever polls is answered 304, which takes the text alone, and after a change
+/// there is another text: a form is for those who come soon after one another, and takes several times as much as the text.
+/// It is also how long that stays which somebody saw before their rights changed.
+const MAX_IDLE: Duration = Duration::from_mins(2);
 /// How long to wait for room.
 const PATIENCE: Duration = Duration::from_secs(10);
 
