@@ -309,6 +309,10 @@ mod tests {
         for (len, level) in [(0, 3), (1 << 20, 3), (10 << 20, 1), (64 << 20, 1)] {
             assert_eq!(zstd_level(len), level, "{len}");
         }
+        let long = large(11 << 10, "0123456789");
+        assert_eq!(zstd_level(long.len()), 1);
+        let decoded = zstd::decode_all(&*super::written(&long, Encoding::Zstd).unwrap()).unwrap();
+        assert!(decoded == written(&long).as_bytes());
     }
 
     #[tokio::test(start_paused = true)]
