@@ -19,8 +19,8 @@ import { locationOf, type EventMesh } from './model';
 import { Pace } from './pace';
 import { Applied, mappingKey, newState, readState, writeState, type State } from './state';
 
-/** How many entities are made before others get a turn. */
-const ENTITIES_AT_ONCE = 100;
+/** How many entities are made before others get a turn: some have large documents. */
+const ENTITIES_AT_ONCE = 10;
 
 export interface ProviderOptions {
   config: ProviderConfig;

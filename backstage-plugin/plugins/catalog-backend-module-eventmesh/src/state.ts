@@ -12,7 +12,7 @@ import type { MappingConfig } from './mapping';
 import { ANNOTATION_STATE } from './model';
 
 /** To be changed whenever equal answers give other entities than before, so that an upgrade shows at once. */
-export const MAPPING_VERSION = 1;
+export const MAPPING_VERSION = 2;
 
 /**
  * For how long it counts what was applied. Then it is applied again: something else may have taken an entity out of the

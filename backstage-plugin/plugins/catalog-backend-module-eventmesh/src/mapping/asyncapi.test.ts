@@ -136,6 +136,11 @@ it.each<[string, string, object]>([
     { properties: { constructor: {} } },
   ],
   ['a pattern that is none', '{"pattern": "(", "type": "string"}', { type: 'string' }],
+  [
+    'a pattern of properties that is none',
+    '{"patternProperties": {"(?i)^x-": {}, "^y-": {}}}',
+    { patternProperties: { '^y-': {} } },
+  ],
 ])('takes a schema with %s', async (_, schemaData, expected) => {
   expect(dataOf(await document({ schemaData }))).toEqual(expected);
 });
@@ -148,6 +153,12 @@ it.each([
   ['a schema that is none', '{"properties": 1}'],
   ['a schema with a property called $ref', '{"properties": {"$ref": {"type": "string"}}}'],
   ['a schema with a property $ref that is anything', '{"properties": {"$ref": true}}'],
+  ['a number that is none in JSON', '{"maximum": 1e400}'],
+  [
+    'a schema with more values than can be compared',
+    JSON.stringify({ enum: Array.from({ length: 1_001 }, (_, n) => n) }),
+  ],
+  ['a schema that is large with indents', `{"enum": ${'['.repeat(60)}${'0,'.repeat(20_000)}0${']'.repeat(60)}}`],
   ['what is too deep', `${'{"not":'.repeat(1_000)}{}${'}'.repeat(1_000)}`],
 ])('shows %s as it is', async (_, schemaData) => {
   const found = await document({ schemaData });
@@ -173,12 +184,15 @@ it('is bounded, whatever is declared', async () => {
   }
 });
 
-it.each(['https://x.example/a b', 'https://x.example/{a}', 'https://x.example/ü?[a]=|'])(
-  'links to %s',
-  async schemaURL => {
-    expect(messageOf(await document({ schemaURL })).externalDocs.url).toMatch(/^https:\/\/x\.example\//);
-  },
-);
+it.each([
+  'https://x.example/a b',
+  'https://x.example/{a}',
+  'https://x.example/ü?[a]=|',
+  'https://x.example/50%off',
+  'https://x.example/#/a#b',
+])('links to %s', async schemaURL => {
+  expect(messageOf(await document({ schemaURL })).externalDocs.url).toMatch(/^https:\/\/x\.example\//);
+});
 
 it.each(['data:text/html,x', 'schemas/order', ''])('does not link to %s', async schemaURL => {
   expect(messageOf(await document({ schemaURL })).externalDocs).toBeUndefined();

@@ -29,7 +29,7 @@ import {
   type ObjectRef,
 } from '../model';
 import { asyncApiDocument } from './asyncapi';
-import { annotationsOf, httpUrl, labelsOf, saidBy, type AnnotationPattern } from './metadata';
+import { annotationsOf, httpUrl, labelsOf, printable, saidBy, type AnnotationPattern } from './metadata';
 import { EntityRefs, keyOf, type EntityKind, type Naming } from './refs';
 
 const API_VERSION = 'backstage.io/v1alpha1';
@@ -165,8 +165,8 @@ function api(eventType: EventType, ref: CompoundEntityRef, config: MappingConfig
     metadata: {
       ...metadataOf(eventType, object, ref, config, consumers ? { [ANNOTATION_CONSUMED_BY]: consumers } : {}),
       // People look for the type; the object's name is often made up by a machine.
-      title: eventType.type || eventType.name,
-      description: eventType.description || describeObject(object),
+      title: printable(eventType.type || eventType.name),
+      description: printable(eventType.description || describeObject(object)),
       ...(schema && { links: [{ url: schema, title: 'Schema' }] }),
     },
     spec: { type: 'asyncapi', ...commonSpec(eventType, config), definition: asyncApiDocument(eventType) },
@@ -183,8 +183,8 @@ function component(node: Node, provides: string[], sink: Node | undefined, confi
     metadata: {
       ...metadataOf(meta, object, ref, config),
       // Many brokers are called `default`.
-      title: `${object.namespace}/${object.name}`,
-      description: emits ?? `${object.kind} in namespace ${object.namespace}`,
+      title: printable(`${object.namespace}/${object.name}`),
+      description: printable(emits ?? `${object.kind} in namespace ${object.namespace}`),
       ...(isTag(kind) && { tags: [kind] }),
     },
     spec: {
@@ -198,22 +198,23 @@ function component(node: Node, provides: string[], sink: Node | undefined, confi
 
 function metadataOf(meta: Meta, object: ObjectRef, ref: CompoundEntityRef, config: MappingConfig, more = {}) {
   const labels = labelsOf(meta);
+  const annotations = {
+    ...annotationsOf(meta, config.annotations),
+    ...fromHere(config),
+    [ANNOTATION_OBJECT]: describeObject(object),
+    ...more,
+  };
   return {
     namespace: ref.namespace,
     name: ref.name,
     ...(Object.keys(labels).length > 0 && { labels }),
-    annotations: {
-      ...annotationsOf(meta, config.annotations),
-      ...fromHere(config),
-      [ANNOTATION_OBJECT]: describeObject(object),
-      ...more,
-    },
+    annotations: Object.fromEntries(Object.entries(annotations).map(([key, value]) => [key, printable(value)])),
   };
 }
 
 function commonSpec(meta: Meta, { owner, system, lifecycle, namespace }: MappingConfig) {
   return {
-    lifecycle: saidBy(meta, lifecycle.from) ?? lifecycle.default,
+    lifecycle: printable(saidBy(meta, lifecycle.from) ?? lifecycle.default),
     owner: refOf('Group', saidBy(meta, owner.from)) ?? refOf('Group', owner.default) ?? ownRef('Group', namespace),
     system:
       refOf('System', saidBy(meta, system.from)) ?? refOf('System', system.default) ?? ownRef('System', namespace),

@@ -65,8 +65,17 @@ it('passes on the labels that Backstage takes', () => {
   expect(labelsOf(meta('a', 'b', { labels }))).toEqual({ team: 'blue', empty: '', 'app.kubernetes.io/name': 'shop' });
 });
 
+it('passes on one of those whose keys differ in nothing but case, which Backstage takes for one', () => {
+  const pairs = { 'example.com/tier': 'a', 'example.com/Tier': 'b', 'eventmesh-catalog.dev/Object': 'c' };
+  const of = meta('a', 'b', { labels: pairs, annotations: pairs });
+  expect(annotationsOf(of, ['*'])).toEqual({ 'example.com/Tier': 'b' });
+  expect(Object.keys(labelsOf(of))).toEqual(['eventmesh-catalog.dev/Object', 'example.com/Tier']);
+});
+
 it.each([
   ['https://example.com/x', 'https://example.com/x'],
+  ['https://example.com/50%off%20#/a#b', 'https://example.com/50%25off%20#/a%23b'],
+  ['https://example.com/#', 'https://example.com/#'],
   ['http://example.com', 'http://example.com/'],
   ['https://example.com/a b/{c}?d={e}|f#[g]', 'https://example.com/a%20b/%7Bc%7D?d=%7Be%7D%7Cf#%5Bg%5D'],
   ['https://[::1]:80/x', 'https://[::1]:80/x'],

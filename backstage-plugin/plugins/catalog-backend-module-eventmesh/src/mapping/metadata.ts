@@ -1,8 +1,8 @@
 /**
  * What of an object's labels and annotations an entity may have.
  *
- * What must stay true: Backstage refuses an entity as a whole where one label is none for it, so such labels are left
- * out; and what a workload writes never speaks for the catalog itself (`backstage.io/…`), unless somebody who configures
+ * What must stay true: Backstage refuses an entity as a whole where one label is none for it, where two keys differ in
+ * nothing but case, or where a text has characters that databases do not take, so those are left out; and what a workload writes never speaks for the catalog itself (`backstage.io/…`), unless somebody who configures
  * the portal allowed that key, and then only with a value of the right form.
  */
 
@@ -10,7 +10,7 @@ import { KubernetesValidatorFunctions } from '@backstage/catalog-model';
 import type { Meta } from '../model';
 
 /** Annotations that the catalog and this module live by: nobody else writes them. */
-const NEVER = /^(backstage\.io\/(managed-by-|orphan$)|eventmesh-catalog\.dev\/(object|consumed-by|state)$)/;
+const NEVER = /^(backstage\.io\/(managed-by-|orphan$)|eventmesh-catalog\.dev\/(object|consumed-by|state)$)/i;
 const RESERVED = /^([^/]*\.)?backstage\.io\//;
 /** Annotations that are addresses, perhaps behind the word `url:`; people are sent there. */
 const URLS = /^backstage\.io\/(view-url|edit-url|source-location|techdocs-ref)$/;
@@ -35,10 +35,7 @@ export function patternFlaw(pattern: AnnotationPattern): string | undefined {
 
 /** The annotations that may be passed on. */
 export function annotationsOf(meta: Meta, patterns: readonly AnnotationPattern[]): Record<string, string> {
-  const allowed = Object.entries(meta.annotations).filter(
-    ([key, value]) => isKey(key) && isAllowed(key, patterns) && isFit(key, value),
-  );
-  return Object.fromEntries(allowed);
+  return distinct(meta.annotations, (key, value) => isKey(key) && isAllowed(key, patterns) && isFit(key, value));
 }
 
 function isAllowed(key: string, patterns: readonly AnnotationPattern[]): boolean {
@@ -58,10 +55,29 @@ function isFit(key: string, value: string): boolean {
 
 /** The labels that Backstage takes. */
 export function labelsOf(meta: Meta): Record<string, string> {
-  const fit = Object.entries(meta.labels).filter(
-    ([key, value]) => isKey(key) && KubernetesValidatorFunctions.isValidLabelValue(value) && !RESERVED.test(key),
+  return distinct(
+    meta.labels,
+    (key, value) => isKey(key) && KubernetesValidatorFunctions.isValidLabelValue(value) && !RESERVED.test(key),
   );
-  return Object.fromEntries(fit);
+}
+
+/** Those that are wanted; of keys that differ in nothing but case, the first. */
+function distinct(
+  pairs: Record<string, string>,
+  isWanted: (key: string, value: string) => boolean,
+): Record<string, string> {
+  const known = new Set<string>();
+  const wanted = Object.entries(pairs)
+    .filter(([key, value]) => isWanted(key, value))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .filter(([key]) => known.size < known.add(key.toLowerCase()).size);
+  return Object.fromEntries(wanted);
+}
+
+/** A text with marks in place of control characters, which people do not see and databases do not take. */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '\ufffd');
 }
 
 /** What an annotation or, where there is none, a label says, by the first of these keys that is there. */
@@ -75,10 +91,15 @@ export function httpUrl(text: string | undefined): string | undefined {
     return undefined;
   }
   const { href, origin } = new URL(text);
+  if (!href.startsWith(origin)) {
+    return undefined;
+  }
   // What browsers bear with and URIs do not.
-  return href.startsWith(origin)
-    ? origin + href.slice(origin.length).replace(/[[\]{}|\\^`<>"]/g, encodeURIComponent)
-    : undefined;
+  const [path, ...fragment] = href
+    .slice(origin.length)
+    .replace(/[[\]{}|\\^`<>"]|%(?![0-9a-f]{2})/gi, encodeURIComponent)
+    .split('#');
+  return origin + path + (fragment.length > 0 ? `#${fragment.join('%23')}` : '');
 }
 
 function isKey(text: string): boolean {

@@ -8,9 +8,15 @@
 import Ajv from 'ajv';
 import type { JsonObject, JsonValue } from '@backstage/types';
 
-/** The largest schema that is embedded, in characters, and how deep it may be. Others are shown as texts. */
+/**
+ * The largest schema that is embedded, in characters, how deep it may be, and how large with indents, in steps of indent.
+ * Others are shown as texts.
+ */
 const MAX_LENGTH = 256 * 1024;
 const MAX_DEPTH = 64;
+const MAX_INDENT = 512 * 1024;
+/** How many values may be enumerated: each is held against all others. */
+const MAX_VALUES = 1_000;
 
 /** Keywords whose value is a map: its keys are names that the schema describes, and no keywords. */
 const MAPS = new Set([
@@ -58,7 +64,7 @@ export function embeddedSchema(text: string | undefined, place: string): JsonObj
     return undefined;
   }
   const references: Reference[] = [];
-  const schema = moved(declared, false, references) as JsonObject;
+  const schema = moved(declared, undefined, references) as JsonObject;
   for (const { holder, to } of references) {
     const steps = stepsOf(to);
     if (steps && isObject(at(schema, steps))) {
@@ -94,13 +100,15 @@ function isSchema({ $schema: _version, ...schema }: JsonObject): boolean {
 }
 
 /**
- * Whether a schema is no deeper than viewers can take it, and no property of it is called `$ref`, which they take for a
- * reference. Level by level, as recursion ends where the stack does.
+ * Whether a schema is no deeper and wider than viewers can take it, and has nothing that they take for something else.
+ * Level by level, as recursion ends where the stack does.
  */
 function isBearable(schema: JsonObject): boolean {
   let level: JsonValue[] = [schema];
+  let indent = 0;
   for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > MAX_DEPTH || level.some(it => isObject(it) && '$ref' in it && typeof it.$ref !== 'string')) {
+    indent += depth * level.length;
+    if (depth > MAX_DEPTH || indent > MAX_INDENT || level.some(isUnbearable)) {
       return false;
     }
     level = level.flatMap(it => (typeof it === 'object' && it !== null ? (Object.values(it) as JsonValue[]) : []));
@@ -108,21 +116,31 @@ function isBearable(schema: JsonObject): boolean {
   return true;
 }
 
-function moved(value: JsonValue, isMap: boolean, references: Reference[]): JsonValue {
+/** A property called `$ref`, which is taken for a reference; numbers that are none in JSON; or too much to compare. */
+function isUnbearable(value: JsonValue): boolean {
+  if (!isObject(value)) {
+    return typeof value === 'number' && !Number.isFinite(value);
+  }
+  const isReference = !('$ref' in value) || typeof value.$ref === 'string';
+  return !isReference || (Array.isArray(value.enum) && value.enum.length > MAX_VALUES);
+}
+
+/** The schema or, behind one of the keywords for that, map of schemas. */
+function moved(value: JsonValue, map: string | undefined, references: Reference[]): JsonValue {
   if (Array.isArray(value)) {
-    return value.map(item => moved(item, false, references));
+    return value.map(item => moved(item, undefined, references));
   }
   if (!isObject(value)) {
     return value;
   }
   const result: JsonObject = {};
   for (const [key, item] of Object.entries(value)) {
-    if (item === undefined || key === '__proto__' || key === '$ref' || !(isMap || isKept(key, item))) {
+    if (item === undefined || key === '__proto__' || key === '$ref' || !(map ? isName(map, key) : isKept(key, item))) {
       continue;
     }
-    result[key] = !isMap && DATA.has(key) ? item : moved(item, !isMap && MAPS.has(key), references);
+    result[key] = !map && DATA.has(key) ? item : moved(item, !map && MAPS.has(key) ? key : undefined, references);
   }
-  if (typeof value.$ref === 'string' && !isMap) {
+  if (typeof value.$ref === 'string' && !map) {
     const holder: JsonObject = {};
     references.push({ holder, to: value.$ref });
     if (Object.keys(result).length === 0) {
@@ -140,6 +158,11 @@ function isKept(key: string, item: JsonValue): boolean {
   }
   // Viewers follow references wherever they are, in data as well.
   return !DROPPED.has(key) && !(DATA.has(key) && JSON.stringify(item).includes('"$ref":'));
+}
+
+/** Whether a key of a map is a name there. */
+function isName(map: string, key: string): boolean {
+  return map !== 'patternProperties' || isPattern(key);
 }
 
 function isPattern(text: string): boolean {
