@@ -23,13 +23,22 @@ export class CatalogReader {
     return this.inTime(async options => this.options.catalog.getEntityByRef(ref, options));
   }
 
-  /** The Components with an id of workloads, and all Groups and Systems; Users where they are wanted. Little of each. */
-  async referable(withUsers: boolean): Promise<Entity[]> {
+  /** The Components with an id of workloads, and all Groups and Systems. Little of each. */
+  async referable(): Promise<Entity[]> {
+    return this.entities([
+      { kind: 'component', [`metadata.annotations.${KUBERNETES_ID}`]: CATALOG_FILTER_EXISTS },
+      { kind: ['group', 'system'] },
+    ]);
+  }
+
+  /** All Users. */
+  async users(): Promise<Entity[]> {
+    return this.entities([{ kind: 'user' }]);
+  }
+
+  private async entities(filter: GetEntitiesRequest['filter']): Promise<Entity[]> {
     const request: GetEntitiesRequest = {
-      filter: [
-        { kind: 'component', [`metadata.annotations.${KUBERNETES_ID}`]: CATALOG_FILTER_EXISTS },
-        { kind: ['group', 'system', ...(withUsers ? ['user'] : [])] },
-      ],
+      filter,
       fields: ['kind', 'metadata.namespace', 'metadata.name', `metadata.annotations.${KUBERNETES_ID}`],
     };
     const { items } = await this.inTime(async options => this.options.catalog.getEntities(request, options));

@@ -19,8 +19,8 @@ interface Setup {
   queries: unknown[];
   /** The keys of what has to be processed again. */
   refreshed: string[];
-  /** The catalog answers nothing from now on. */
-  hang: () => void;
+  /** The catalog does not answer from now on, or not this. */
+  hang: (isMeant?: (query: unknown) => boolean) => void;
   /** Whether the catalog processes nothing again. */
   refuse: (refuses: boolean) => void;
 }
@@ -32,12 +32,13 @@ afterEach(() => running?.stop());
 function setUp(entities: Entity[], everyMs = 60_000): Setup {
   const queries: unknown[] = [];
   const refreshed: string[] = [];
-  let [hangs, refuses] = [false, false];
+  let refuses = false;
+  let hangs: (query: unknown) => boolean = () => false;
   let mock: ReturnType<typeof catalogServiceMock> | undefined = catalogServiceMock({ entities });
   const catalog = Object.assign(catalogServiceMock(), {
     getEntities: async (...request: Parameters<ReturnType<typeof catalogServiceMock>['getEntities']>) => {
       queries.push(request[0]);
-      if (hangs) {
+      if (hangs(request[0])) {
         await new Promise(() => {});
       }
       if (!mock) {
@@ -65,8 +66,8 @@ function setUp(entities: Entity[], everyMs = 60_000): Setup {
     set: next => {
       mock = next && catalogServiceMock({ entities: next });
     },
-    hang: () => {
-      hangs = true;
+    hang: (isMeant = () => true) => {
+      hangs = isMeant;
     },
     refuse: it => {
       refuses = it;
@@ -171,7 +172,21 @@ it('asks for Users only where somebody refers to one, and then before it says an
   expect(JSON.stringify(queries)).not.toContain('user');
   await directory.ready('user:teams/jane');
   expect(directory.has('user:teams/jane')).toBe(true);
-  expect(queries.length).toBe(2);
+  expect(queries.length).toBe(3);
+});
+
+it('keeps nobody waiting for Users who refers to none', async () => {
+  const { directory, hang, set } = setUp([entity('User', 'jane'), entity('Group', 'blue')], 10);
+  hang(query => JSON.stringify(query).includes('user'));
+  const refusal = directory.ready('user:teams/jane').catch(error => error.message);
+  await directory.ready('group:teams/blue');
+  expect(directory.has('group:teams/blue')).toBe(true);
+  expect(await refusal).toContain('the catalog did not answer');
+  set([entity('Group', 'red')]);
+  await until(() => directory.has('group:teams/red'));
+  hang(() => false);
+  set([entity('User', 'jane')]);
+  await until(() => directory.has('user:teams/jane'));
 });
 
 it('has all processed again that were told something else, whenever they were told', async () => {

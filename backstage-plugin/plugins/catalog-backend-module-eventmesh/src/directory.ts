@@ -37,10 +37,7 @@ class Page {
   readonly components = new Map<string, string[]>();
   readonly refs = new Set<string>();
 
-  constructor(
-    entities: Entity[],
-    readonly hasUsers: boolean,
-  ) {
+  constructor(entities: Entity[]) {
     for (const entity of entities) {
       const ref = stringifyEntityRef(entity);
       const id = entity.metadata.annotations?.[KUBERNETES_ID]?.toLowerCase();
@@ -53,6 +50,12 @@ class Page {
   }
 }
 
+/** Those who wait for one look, and that there is no use in waiting. */
+interface Waiting {
+  promise?: Promise<void>;
+  givenUp?: { error: Error; until: number };
+}
+
 export interface DirectoryOptions {
   reader: CatalogReader;
   logger: LoggerService;
@@ -63,15 +66,15 @@ export interface DirectoryOptions {
 export class Directory {
   private connection?: EntityProviderConnection;
   private page?: Page;
-  /** Most catalogs have many more Users than anything else, and few meshes are owned by any. */
+  /** Most catalogs have many more Users than anything else, and few meshes are owned by any: nobody else waits for them. */
   private wantsUsers = false;
+  private users?: Entity[];
   /** What was told, by the refresh key of those that it was told to. */
   private readonly told = new Map<string, { isStill: () => boolean }>();
   /** The keys of what was processed again after the last look. */
   private toldAgain: string[] = [];
   private looking?: Promise<void>;
-  private waiting?: Promise<void>;
-  private givenUp?: { error: Error; until: number };
+  private readonly waiting: { forUsers: Waiting; forOthers: Waiting } = { forUsers: {}, forOthers: {} };
   private timer?: NodeJS.Timeout;
   private isStopped = false;
 
@@ -84,17 +87,19 @@ export class Directory {
 
   /** Waits until it can say whether these are there: before the catalog was asked nobody knows what is missing from it. */
   async ready(...refs: string[]): Promise<void> {
-    this.wantsUsers ||= refs.some(ref => ref.startsWith('user:'));
-    if (this.knowsEnough()) {
+    const withUsers = refs.some(ref => ref.startsWith('user:'));
+    this.wantsUsers ||= withUsers;
+    if (this.knows(withUsers)) {
       return;
     }
-    if (this.givenUp && Date.now() < this.givenUp.until) {
-      throw this.givenUp.error;
+    const waiting = withUsers ? this.waiting.forUsers : this.waiting.forOthers;
+    if (waiting.givenUp && Date.now() < waiting.givenUp.until) {
+      throw waiting.givenUp.error;
     }
-    this.waiting ??= this.wait().finally(() => {
-      this.waiting = undefined;
+    waiting.promise ??= this.wait(withUsers, waiting).finally(() => {
+      waiting.promise = undefined;
     });
-    await this.waiting;
+    await waiting.promise;
   }
 
   /** References of the Components with that id, in any namespace. */
@@ -113,8 +118,8 @@ export class Directory {
     clearTimeout(this.timer);
   }
 
-  private knowsEnough(): boolean {
-    return this.page !== undefined && (this.page.hasUsers || !this.wantsUsers);
+  private knows(withUsers: boolean): boolean {
+    return this.page !== undefined && (this.users !== undefined || !withUsers);
   }
 
   private tell<T>(key: string, ask: () => T): T {
@@ -128,15 +133,18 @@ export class Directory {
   }
 
   /** Asks until it knows enough, or until it is no use. */
-  private async wait(): Promise<void> {
+  private async wait(withUsers: boolean, waiting: Waiting): Promise<void> {
     const until = Date.now() + (this.options.patienceMs ?? PATIENCE_MS);
-    while (!this.knowsEnough()) {
+    while (!this.knows(withUsers)) {
       try {
         await this.look();
       } catch (cause) {
+        if (this.knows(withUsers)) {
+          return;
+        }
         if (Date.now() >= until) {
           const error = new Error(`The catalog cannot be asked what event meshes refer to: ${toError(cause).message}`);
-          this.givenUp = { error, until: Date.now() + GIVEN_UP_MS };
+          waiting.givenUp = { error, until: Date.now() + GIVEN_UP_MS };
           throw error;
         }
         await sleep(RETRY_MS);
@@ -167,10 +175,17 @@ export class Directory {
   }
 
   private async read(): Promise<void> {
-    const withUsers = this.wantsUsers;
-    this.page = new Page(await this.options.reader.referable(withUsers), withUsers);
-    // Nobody who waits for the page waits for that.
-    void this.tellAgain();
+    const others = await this.options.reader.referable();
+    this.page = new Page([...others, ...(this.users ?? [])]);
+    try {
+      if (this.wantsUsers) {
+        this.users = await this.options.reader.users();
+        this.page = new Page([...others, ...this.users]);
+      }
+    } finally {
+      // Nobody who waits for the page waits for that.
+      void this.tellAgain();
+    }
   }
 
   /**
