@@ -123,6 +123,8 @@ it('trusts the authority that is configured, also after it changed', async () =>
     await expect(client({ url }).fetch(undefined, signal)).rejects.toThrow(/self.signed certificate/);
     const asking = client({ url, caFile });
     await expect(asking.fetch(undefined, signal)).rejects.toThrow(`caFile ${caFile} cannot be read: ENOENT`);
+    await writeFile(caFile, '');
+    await expect(asking.fetch(undefined, signal)).rejects.toThrow(`caFile ${caFile} has no certificate`);
     await writeFile(caFile, old.cert);
     await expect(asking.fetch(undefined, signal)).rejects.toThrow(/certificate|signature/);
     await writeFile(caFile, current.cert);

@@ -93,6 +93,10 @@ export class EventMeshClient {
       return undefined;
     }
     const ca = await readText(this.config.caFile, 'caFile');
+    // Without one, Node would trust those that it knows.
+    if (!/-----BEGIN (TRUSTED )?CERTIFICATE-----/.test(ca)) {
+      throw new RequestError(`caFile ${this.config.caFile} has no certificate`);
+    }
     if (this.agent?.ca !== ca) {
       void this.agent?.agent.close();
       this.agent = { ca, agent: new Agent({ connect: { ca } }) };
