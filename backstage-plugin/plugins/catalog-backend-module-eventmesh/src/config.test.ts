@@ -73,6 +73,11 @@ it('reads all of it', () => {
   });
 });
 
+it('waits less long for an answer than a run may take', () => {
+  const [config] = read({ dev: { ...GOOD, schedule: { frequency: 'PT1M', timeout: { seconds: 20 } } } });
+  expect(config.timeoutMs).toBe(15_000);
+});
+
 it('is nothing where nothing is configured', () => {
   expect(readProviderConfigs(new ConfigReader({}))).toEqual([]);
 });
@@ -88,6 +93,13 @@ it.each([
   [{ dev: { ...GOOD, timeout: 'soon' } }, 'dev.timeout is no time from a millisecond to an hour; write one like 30s'],
   [{ dev: { ...GOOD, timeout: '0s' } }, 'dev.timeout is no time'],
   [{ dev: { ...GOOD, timeout: { hours: 2 } } }, 'dev.timeout is no time'],
+  [
+    { dev: { ...GOOD, timeout: '5m' } },
+    'dev.timeout is not shorter than schedule.timeout, 120 s, which would end a poll',
+  ],
+  [{ dev: { ...GOOD, namespace: ['shop'] } }, 'dev.namespace is no key that is known; there are annotations, baseUrl'],
+  [{ dev: { ...GOOD, owner: { form: ['team'] } } }, 'dev.owner.form is no key that is known; there are default, from'],
+  [{ dev: { ...GOOD, namespaces: [] } }, 'dev.namespaces is empty, which selects nothing'],
   [{ dev: { ...GOOD, names: 'predecessor' }, prod: GOOD }, 'dev.names is predecessor beside another provider'],
   [
     { dev: { ...GOOD, schedule: { frequency: 'PT1M' } } },

@@ -7,7 +7,7 @@ import {
 import { KubernetesValidatorFunctions } from '@backstage/catalog-model';
 import { readDurationFromConfig, type Config } from '@backstage/config';
 import { InputError } from '@backstage/errors';
-import { durationToMilliseconds } from '@backstage/types';
+import { durationToMilliseconds, type HumanDuration } from '@backstage/types';
 import type { ClientConfig, TokenSource } from './client';
 import { patternFlaw, refOf, type ConduitKind, type MappingConfig, type Naming } from './mapping';
 import { LIFECYCLE_FROM, OWNER_FROM, SYSTEM_FROM } from './model';
@@ -22,8 +22,32 @@ const DEFAULT_SCHEDULE: SchedulerServiceTaskScheduleDefinition = {
   initialDelay: { seconds: 5 },
 };
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** The part of a run's time that an answer may take by default, where that is shorter. */
+const DEFAULT_PART = 0.75;
 const MAX_TIMEOUT_MS = 3_600_000;
 const DEFAULT_LIFECYCLE = 'production';
+
+/** What a provider may say, and what may be said of where its owner and the like come from. */
+const KEYS = [
+  'annotations',
+  'baseUrl',
+  'brokers',
+  'caFile',
+  'channels',
+  'entityNamespace',
+  'labelSelector',
+  'lifecycle',
+  'names',
+  'namespaces',
+  'owner',
+  'schedule',
+  'sources',
+  'system',
+  'timeout',
+  'token',
+  'tokenFile',
+];
+const SAID_KEYS = ['default', 'from'];
 
 const NAMINGS: readonly Naming[] = ['kind', 'predecessor'];
 const CONDUIT_KINDS: readonly ConduitKind[] = ['Component', 'Resource'];
@@ -67,13 +91,18 @@ export function readProviderConfigs(root: Config): ProviderConfig[] {
 
 function readProviderConfig(id: string, config: Config): ProviderConfig {
   const path = `${ROOT}.${id}`;
+  refuseUnknown(config, path, KEYS);
+  for (const key of ['owner', 'system', 'lifecycle']) {
+    refuseUnknown(config.getOptionalConfig(key), `${path}.${key}`, SAID_KEYS);
+  }
+  const schedule = readSchedule(config);
   const from = (key: string, keys: string[]) => config.getOptionalStringArray(`${key}.from`) ?? keys;
   return {
     url: readUrl(config, path),
     token: readToken(config, path),
     caFile: config.getOptionalString('caFile'),
-    timeoutMs: readTimeout(config, path),
-    schedule: readSchedule(config),
+    timeoutMs: readTimeout(config, path, durationToMilliseconds(schedule.timeout as HumanDuration)),
+    schedule,
     mapping: {
       id,
       namespace: readNamespace(config, path, id),
@@ -109,7 +138,11 @@ function readUrl(config: Config, path: string): string {
   if (selector) {
     url.searchParams.set('labelSelector', selector);
   }
-  config.getOptionalStringArray('namespaces')?.forEach(it => url.searchParams.append('namespace', it));
+  const namespaces = config.getOptionalStringArray('namespaces');
+  if (namespaces?.length === 0) {
+    throw flaw(`${path}.namespaces`, 'is empty, which selects nothing; name namespaces, or leave it out for all');
+  }
+  namespaces?.forEach(it => url.searchParams.append('namespace', it));
   return url.href;
 }
 
@@ -128,9 +161,10 @@ function readToken(config: Config, path: string): TokenSource {
   throw flaw(`${path}.token`, 'is missing; the service answers nobody without one. Write token, or tokenFile');
 }
 
-function readTimeout(config: Config, path: string): number {
+/** Shorter than a run of the task may take: where that ends first, nobody is told what was waited for. */
+function readTimeout(config: Config, path: string, runMs: number): number {
   if (!config.has('timeout')) {
-    return DEFAULT_TIMEOUT_MS;
+    return Math.min(DEFAULT_TIMEOUT_MS, Math.ceil(runMs * DEFAULT_PART));
   }
   let ms = 0;
   try {
@@ -140,6 +174,13 @@ function readTimeout(config: Config, path: string): number {
   }
   if (ms < 1 || ms > MAX_TIMEOUT_MS) {
     throw flaw(`${path}.timeout`, 'is no time from a millisecond to an hour; write one like 30s');
+  }
+  if (ms >= runMs) {
+    throw flaw(
+      `${path}.timeout`,
+      `is not shorter than schedule.timeout, ${runMs / 1000} s, which would end a poll without a reason; write a ` +
+        'shorter one, or a longer schedule.timeout',
+    );
   }
   return ms;
 }
@@ -193,6 +234,15 @@ function oneOf<T extends string>(config: Config, path: string, key: string, valu
     throw flaw(`${path}.${key}`, `is ${text}; write ${values.join(' or ')}`);
   }
   return value;
+}
+
+/** What is misspelt would select, or mean, something else than what was meant. */
+function refuseUnknown(config: Config | undefined, path: string, known: readonly string[]): void {
+  for (const key of config?.keys() ?? []) {
+    if (!known.includes(key)) {
+      throw flaw(`${path}.${key}`, `is no key that is known; there are ${known.join(', ')}`);
+    }
+  }
 }
 
 function flaw(key: string, what: string): InputError {
