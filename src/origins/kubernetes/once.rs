@@ -284,7 +284,7 @@ impl Reader<'_> {
                 return Err(ReadError::Failed { of: of.clone(), failure });
             }
             let wait = backoff.next(Some(&failure));
-            warn!(kind = %of, %failure, "{of} cannot be read, and is asked for again: {failure}");
+            warn!(kind = %of, reason = %failure, "{of} cannot be read, and is asked for again: {failure}");
             (attempt, why) = (attempt + 1, failure.to_string());
             sleep_until(self.deadline.min(Instant::now() + wait)).await;
         }
