@@ -20,9 +20,9 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument as _, info_span};
 
 use super::kept::Kept;
+use super::off_path;
 use super::streamed::Streamed;
 use super::text::Text;
-use super::off_path;
 use crate::api::error::ApiError;
 use crate::api::negotiate::Encoding;
 use crate::tally::{self, Cached, Lookups};

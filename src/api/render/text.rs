@@ -43,19 +43,30 @@ struct Piece {
     items: Arc<Items>,
 }
 
-/// Some items of one list: their texts, joined by commas and packed.
+/// Some items of one list.
 #[derive(Debug)]
 struct Items {
     marks: Box<[Mark]>,
     digests: Box<[Digest]>,
-    packed: Box<[u8]>,
+    /// How many bytes their texts have, joined by commas.
+    len: usize,
+    /// In which their texts are, and may be others between them: what an earlier text has is shared with it.
+    blocks: Box<[Block]>,
 }
 
-/// Which entry an item is of, and where its text ends.
-#[derive(Debug)]
+/// Which entry an item is of, and where its text is in those of all blocks, one after the other.
+#[derive(Debug, Clone, Copy)]
 struct Mark {
     of: EntryId,
+    start: usize,
     end: usize,
+}
+
+/// The texts of items that were written together, joined by commas and packed.
+#[derive(Debug, Clone)]
+struct Block {
+    len: usize,
+    packed: Arc<[u8]>,
 }
 
 /// Why there is no text.
@@ -100,7 +111,7 @@ impl Text {
             for items in items() {
                 hasher.update(items.digests.as_flattened());
             }
-            let texts = items().map(|it| it.len() + 1).sum::<usize>().saturating_sub(1);
+            let texts = items().map(|it| it.len + 1).sum::<usize>().saturating_sub(1);
             len += name(list).len() + "\"\":[]".len() + texts + usize::from(n > 0);
         }
         let tag = hasher.finalize().to_hex().as_str().get(..32).unwrap_or_default().into();
@@ -197,29 +208,71 @@ impl ListText {
 }
 
 impl Items {
-    /// How many bytes their text has.
-    fn len(&self) -> usize {
-        self.marks.last().map_or(0, |it| it.end)
+    /// How many bytes the texts of their blocks have.
+    fn held(&self) -> usize {
+        self.blocks.iter().map(|it| it.len).sum()
     }
 
     /// How many bytes of memory they take, about.
     fn size(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.marks) + size_of_val(&*self.digests) + self.packed.len()
+        let packed: usize = self.blocks.iter().map(|it| it.packed.len()).sum();
+        size_of::<Self>()
+            + size_of_val(&*self.marks)
+            + size_of_val(&*self.digests)
+            + size_of_val(&*self.blocks)
+            + packed
     }
 
-    /// The text of one of them, in their text.
-    fn text_in<'a>(&self, json: &'a [u8], at: usize) -> Option<&'a [u8]> {
-        let end = |at: usize| self.marks.get(at).map(|it| it.end);
-        // After the comma.
-        let start = at.checked_sub(1).map_or(Some(0), |before| Some(end(before)? + 1))?;
-        json.get(start..end(at)?)
-    }
-
-    /// Appends their text to a buffer.
+    /// Appends their texts, joined by commas, to a buffer.
     fn unpack(&self, json: &mut Vec<u8>) -> io::Result<()> {
-        let start = json.len();
-        json.resize(start + self.len(), 0);
-        let place = json.get_mut(start..).unwrap_or_default();
+        // Mostly there is one block, with nothing else in it.
+        if let [block] = &*self.blocks
+            && block.len == self.len
+        {
+            return block.unpack(json);
+        }
+        let mut held = Vec::new();
+        self.unpack_blocks(&mut held)?;
+        for (n, mark) in self.marks.iter().enumerate() {
+            if n > 0 {
+                json.push(b',');
+            }
+            json.extend_from_slice(mark.text_in(&held));
+        }
+        Ok(())
+    }
+
+    /// Appends the texts of their blocks to a buffer, one after the other.
+    fn unpack_blocks(&self, to: &mut Vec<u8>) -> io::Result<()> {
+        self.blocks.iter().try_for_each(|it| it.unpack(to))
+    }
+}
+
+impl Mark {
+    fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    fn text_in(self, held: &[u8]) -> &[u8] {
+        held.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The same, where so many bytes come before.
+    fn after(self, before: usize) -> Self {
+        Self { start: before + self.start, end: before + self.end, ..self }
+    }
+}
+
+impl Block {
+    fn pack(text: &[u8]) -> Self {
+        Self { len: text.len(), packed: lz4_flex::block::compress(text).into() }
+    }
+
+    /// Appends its text to a buffer.
+    fn unpack(&self, to: &mut Vec<u8>) -> io::Result<()> {
+        let start = to.len();
+        to.resize(start + self.len, 0);
+        let place = to.get_mut(start..).unwrap_or_default();
         lz4_flex::block::decompress_into(&self.packed, place).map_err(io::Error::other)?;
         Ok(())
     }
@@ -240,7 +293,7 @@ pub mod testing {
         fn piece((at, items): (usize, &&[&str])) -> Option<Piece> {
             let mut writing = Writing::default();
             items.iter().for_each(|it| writing.write(EntryId::default(), it).unwrap());
-            Some(Piece { at, items: writing.finish()?.into() })
+            Some(Piece { at, items: writing.finish().unwrap()?.into() })
         }
         let list = |groups: &[&[&str]]| {
             let pieces = groups.iter().enumerate().filter_map(piece).collect();
@@ -258,7 +311,7 @@ pub mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::making::LOOK;
+    use super::making::{BLOCKS, HELD, LOOK};
     use super::testing::{of_lists, text, written};
     use super::*;
     use crate::index::Index;
@@ -343,5 +396,30 @@ mod tests {
         earlier = text(&index, &earlier);
         index.apply([Update::Upsert(broker("000", "4")), Update::Upsert(broker("499", "4"))], true);
         text(&index, &earlier);
+    }
+
+    #[test]
+    fn what_earlier_texts_have_is_shared_within_bounds() {
+        let mut index = Index::default();
+        index.apply((0..500).map(|n| Update::Upsert(broker(&format!("{n:03}"), "0"))), true);
+        let (grant, selection) = (Grant::everything(), Selection::default());
+        let mut earlier: Option<Text> = None;
+        let mut most = 0;
+        for round in 1..30 {
+            let text = Text::of(index.snapshot().view(&grant, &selection), earlier.as_ref(), usize::MAX).unwrap();
+            let anew = Text::of(index.snapshot().view(&grant, &selection), None, usize::MAX).unwrap();
+            assert_eq!(written(&text), written(&anew));
+            assert_eq!((text.tag(), text.len()), (anew.tag(), anew.len()));
+            for items in text.lists.iter().flat_map(|it| it.items()) {
+                most = most.max(items.blocks.len());
+                assert!(items.blocks.len() <= BLOCKS);
+                assert!(2 * items.held() <= HELD * items.len, "{} of {}", items.held(), items.len);
+            }
+            earlier = Some(text);
+            let some = |first: usize| (first % 20..500).step_by(20).map(|n| format!("{n:03}"));
+            index.apply(some(round).map(|name| Update::Upsert(broker(&name, &round.to_string()))), true);
+            index.apply(some(7 * round).map(|name| Update::Remove(broker(&name, "").key.clone())), true);
+        }
+        assert_eq!(most, BLOCKS, "of what changes a little, most is as it was");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Digest, Items, ListText, Mark, Piece, Unwritten};
+use super::{Block, Digest, Items, ListText, Mark, Piece, Unwritten};
 use crate::api::dto;
 use crate::mesh::View;
 use crate::mesh::snapshot::{EntryId, ShardId};
@@ -16,14 +16,18 @@ use crate::mesh::view::{List, Shown};
 
 /// How many bytes could be written while a list of a part is looked through, about.
 pub const LOOK: usize = 256;
-/// How many bytes of an earlier text are read, and packed again, while one is written, about.
-const READ: usize = 4;
+/// How many bytes of earlier items are written once more, all together, while one is written anew, about.
+const AGAIN: usize = 4;
+/// In how many blocks items may be.
+pub const BLOCKS: usize = 4;
+/// How many bytes of texts their blocks may hold for two that are theirs.
+pub const HELD: usize = 3;
 
 /// What it takes to make a text.
 pub struct Making<'a> {
     view: View<'a>,
     effort: usize,
-    writing: Writing,
+    writing: Writing<'a>,
 }
 
 impl<'a> Making<'a> {
@@ -36,7 +40,7 @@ impl<'a> Making<'a> {
     ///
     /// # Errors
     /// When the effort does not do, an item cannot be written, or the earlier text cannot be read.
-    pub fn list(&mut self, list: List, earlier: Option<&ListText>) -> Result<ListText, Unwritten> {
+    pub fn list(&mut self, list: List, earlier: Option<&'a ListText>) -> Result<ListText, Unwritten> {
         let mut earlier = Earlier::new(earlier);
         let mut pieces = Vec::new();
         for (at, part) in self.view.parts().enumerate() {
@@ -55,70 +59,122 @@ impl<'a> Making<'a> {
     fn items<'v>(
         &mut self,
         shown: impl Iterator<Item = Shown<'v>>,
-        earlier: &mut Earlier<'_>,
+        earlier: &mut Earlier<'a>,
     ) -> Result<Option<Items>, Unwritten> {
-        let (read, mut taken) = (earlier.read, 0);
         for shown in shown {
             let id = shown.id().unwrap_or_default();
-            if let Some((text, digest)) = earlier.item(id)? {
-                taken += text.len();
-                self.writing.take(id, text, digest);
+            if let Some((items, at)) = earlier.item(id) {
+                self.writing.take(items, at);
             } else if let Some(item) = shown.item() {
                 self.writing.write(id, &dto::Item::from(item))?;
             }
         }
-        let effort = LOOK + self.writing.json.len() - taken + (earlier.read - read) / READ;
+        let effort = LOOK + self.writing.effort();
         self.effort = self.effort.checked_sub(effort).ok_or(Unwritten::TooMuch)?;
-        Ok(self.writing.finish())
+        Ok(self.writing.finish()?)
     }
 }
 
-/// Items that are being written.
+/// Items that are being put together.
 #[derive(Default)]
-pub struct Writing {
+pub struct Writing<'a> {
+    placed: Vec<Placed>,
+    /// The texts of those that are new.
     json: Vec<u8>,
-    marks: Vec<Mark>,
-    digests: Vec<Digest>,
+    /// Earlier ones, of which the others are.
+    taken: Vec<&'a Items>,
+    /// How many bytes the texts of all of their blocks have.
+    held: usize,
 }
 
-impl Writing {
+struct Placed {
+    /// Where it is among the new ones, or else in what is held.
+    mark: Mark,
+    digest: Digest,
+    is_new: bool,
+}
+
+impl<'a> Writing<'a> {
     /// Writes what is said of an entry.
     pub fn write(&mut self, of: EntryId, item: &impl Serialize) -> serde_json::Result<()> {
-        let start = self.begin();
-        serde_json::to_writer(&mut self.json, item)?;
-        let digest = digest(self.json.get(start..).unwrap_or_default());
-        self.end(of, digest);
-        Ok(())
-    }
-
-    /// Writes what was said of it before.
-    fn take(&mut self, of: EntryId, text: &[u8], digest: Digest) {
-        self.begin();
-        self.json.extend_from_slice(text);
-        self.end(of, digest);
-    }
-
-    fn begin(&mut self) -> usize {
         if !self.json.is_empty() {
             self.json.push(b',');
         }
-        self.json.len()
+        let start = self.json.len();
+        serde_json::to_writer(&mut self.json, item)?;
+        let mark = Mark { of, start, end: self.json.len() };
+        self.placed.push(Placed { mark, digest: digest(mark.text_in(&self.json)), is_new: true });
+        Ok(())
     }
 
-    fn end(&mut self, of: EntryId, digest: Digest) {
-        self.marks.push(Mark { of, end: self.json.len() });
-        self.digests.push(digest);
-    }
-
-    /// What was written, if there is anything. What comes next is written anew.
-    pub fn finish(&mut self) -> Option<Items> {
-        if self.json.is_empty() {
-            return None;
+    /// Takes one of earlier items, which come in their order.
+    fn take(&mut self, items: &'a Items, at: usize) {
+        if !self.taken.last().is_some_and(|it| std::ptr::eq(*it, items)) {
+            self.taken.push(items);
+            self.held += items.held();
         }
-        let packed = lz4_flex::block::compress(&self.json).into();
+        if let Some((mark, digest)) = items.marks.get(at).zip(items.digests.get(at)) {
+            let mark = mark.after(self.held - items.held());
+            self.placed.push(Placed { mark, digest: *digest, is_new: false });
+        }
+    }
+
+    /// How many bytes it is like to write anew, about.
+    fn effort(&self) -> usize {
+        let again = if self.is_scattered() { self.held / AGAIN } else { 0 };
+        self.json.len() + again
+    }
+
+    /// Whether it takes too many blocks, or too much that is in them is not needed any more.
+    fn is_scattered(&self) -> bool {
+        let blocks: usize = self.taken.iter().map(|it| it.blocks.len()).sum();
+        blocks + usize::from(!self.json.is_empty()) > BLOCKS || 2 * (self.held + self.json.len()) > HELD * self.len()
+    }
+
+    /// How many bytes the texts have, joined by commas.
+    fn len(&self) -> usize {
+        self.placed.iter().map(|it| it.mark.len() + 1).sum::<usize>().saturating_sub(1)
+    }
+
+    /// What was put together, if there is anything. What comes next is other items.
+    ///
+    /// # Errors
+    /// When what is held cannot be unpacked.
+    pub fn finish(&mut self) -> io::Result<Option<Items>> {
+        if self.placed.is_empty() {
+            return Ok(None);
+        }
+        if !self.taken.is_empty() && self.is_scattered() {
+            self.gather()?;
+        }
+        let mut blocks: Vec<_> = self.taken.drain(..).flat_map(|it| it.blocks.iter().cloned()).collect();
+        if !self.json.is_empty() {
+            blocks.push(Block::pack(&self.json));
+        }
+        let marks = self.placed.iter().map(|it| if it.is_new { it.mark.after(self.held) } else { it.mark }).collect();
+        let digests = self.placed.iter().map(|it| it.digest).collect();
+        let items = Items { marks, digests, len: self.len(), blocks: blocks.into() };
+        self.placed.clear();
         self.json.clear();
-        let (marks, digests) = (self.marks.drain(..).collect(), self.digests.drain(..).collect());
-        Some(Items { marks, digests, packed })
+        self.held = 0;
+        Ok(Some(items))
+    }
+
+    /// Writes all of them as if they were new.
+    fn gather(&mut self) -> io::Result<()> {
+        let (mut held, mut json) = (Vec::with_capacity(self.held), Vec::with_capacity(self.len()));
+        self.taken.drain(..).try_for_each(|it| it.unpack_blocks(&mut held))?;
+        for (n, placed) in self.placed.iter_mut().enumerate() {
+            if n > 0 {
+                json.push(b',');
+            }
+            let start = json.len();
+            json.extend_from_slice(placed.mark.text_in(if placed.is_new { &self.json } else { &held }));
+            placed.mark = Mark { start, end: json.len(), ..placed.mark };
+            placed.is_new = true;
+        }
+        (self.json, self.held) = (json, 0);
+        Ok(())
     }
 }
 
@@ -138,10 +194,6 @@ struct Earlier<'a> {
     /// Those that come next, and how many items of the first are behind.
     pieces: &'a [Piece],
     behind: usize,
-    /// Of the first piece, once something of it was taken.
-    json: Vec<u8>,
-    /// How many bytes were unpacked.
-    read: usize,
 }
 
 impl<'a> Earlier<'a> {
@@ -149,7 +201,7 @@ impl<'a> Earlier<'a> {
         let (ids, newest_entry, pieces) =
             earlier.map_or((&[][..], EntryId::default(), &[][..]), |it| (&*it.ids, it.newest, &*it.pieces));
         let (newest_part, parts) = (ids.iter().max().copied(), ids.iter().enumerate());
-        Self { newest_part, newest_entry, parts, pieces, behind: 0, json: vec![], read: 0 }
+        Self { newest_part, newest_entry, parts, pieces, behind: 0 }
     }
 
     /// The pieces of a part, one or none; nothing where the part is newer than the list.
@@ -167,10 +219,10 @@ impl<'a> Earlier<'a> {
         Some(piece)
     }
 
-    /// The text of an item and its digest; nothing where the entry is newer than the list, or is not named.
-    fn item(&mut self, of: EntryId) -> io::Result<Option<(&[u8], Digest)>> {
+    /// Where an item is, among which ones; nothing where the entry is newer than the list, or is not named.
+    fn item(&mut self, of: EntryId) -> Option<(&'a Items, usize)> {
         if of == EntryId::default() || of > self.newest_entry {
-            return Ok(None);
+            return None;
         }
         let place = |(n, piece): (usize, &Piece)| {
             let behind = if n == 0 { self.behind } else { 0 };
@@ -179,22 +231,16 @@ impl<'a> Earlier<'a> {
         };
         let found = self.pieces.iter().enumerate().find_map(place);
         debug_assert!(found.is_some(), "{of:?} is not new");
-        let Some((n, at)) = found else { return Ok(None) };
+        let (n, at) = found?;
         self.skip(n);
         self.behind = at + 1;
-        let Some(Piece { items, .. }) = self.pieces.first() else { return Ok(None) };
-        if self.json.is_empty() {
-            items.unpack(&mut self.json)?;
-            self.read += items.len();
-        }
-        Ok(items.text_in(&self.json, at).zip(items.digests.get(at).copied()))
+        self.pieces.first().map(|it| (&*it.items, at))
     }
 
     fn skip(&mut self, pieces: usize) {
         if pieces > 0 {
             self.pieces = self.pieces.get(pieces..).unwrap_or_default();
             self.behind = 0;
-            self.json.clear();
         }
     }
 }
