@@ -33,7 +33,7 @@ export const refreshKey = {
 
 /** One look at the catalog. */
 class Page {
-  /** References of the Components with an id, by id, in order. */
+  /** References of the Components with an id, by id, in order; and of all Groups and Systems. */
   readonly components = new Map<string, string[]>();
   readonly refs = new Set<string>();
 
@@ -48,6 +48,12 @@ class Page {
       }
     }
   }
+}
+
+/** A look that is under way: at all but Users, and at Users as well where those are wanted. */
+interface Look {
+  others: Promise<void>;
+  all: Promise<void>;
 }
 
 /** Those who wait for one look, and that there is no use in waiting. */
@@ -68,12 +74,12 @@ export class Directory {
   private page?: Page;
   /** Most catalogs have many more Users than anything else, and few meshes are owned by any: nobody else waits for them. */
   private wantsUsers = false;
-  private users?: Entity[];
+  private users?: Set<string>;
   /** What was told, by the refresh key of those that it was told to. */
   private readonly told = new Map<string, { isStill: () => boolean }>();
   /** The keys of what was processed again after the last look. */
   private toldAgain: string[] = [];
-  private looking?: Promise<void>;
+  private looking?: Look;
   private readonly waiting: { forUsers: Waiting; forOthers: Waiting } = { forUsers: {}, forOthers: {} };
   private timer?: NodeJS.Timeout;
   private isStopped = false;
@@ -109,7 +115,7 @@ export class Directory {
 
   /** Whether the catalog has that Group, User or System. */
   has(ref: string): boolean {
-    return this.tell(refreshKey.ref(ref), () => this.page?.refs.has(ref) ?? false);
+    return this.tell(refreshKey.ref(ref), () => Boolean(this.page?.refs.has(ref) || this.users?.has(ref)));
   }
 
   /** Looks no more. */
@@ -137,11 +143,9 @@ export class Directory {
     const until = Date.now() + (this.options.patienceMs ?? PATIENCE_MS);
     while (!this.knows(withUsers)) {
       try {
-        await this.look();
+        const look = this.look();
+        await (withUsers ? look.all : look.others);
       } catch (cause) {
-        if (this.knows(withUsers)) {
-          return;
-        }
         if (Date.now() >= until) {
           const error = new Error(`The catalog cannot be asked what event meshes refer to: ${toError(cause).message}`);
           waiting.givenUp = { error, until: Date.now() + GIVEN_UP_MS };
@@ -153,11 +157,19 @@ export class Directory {
   }
 
   /** Asks the catalog, one look at a time. */
-  private look(): Promise<void> {
-    this.looking ??= this.read().finally(() => {
-      this.looking = undefined;
-      this.lookAgain();
-    });
+  private look(): Look {
+    if (!this.looking) {
+      const others = this.readOthers();
+      const all = others
+        .then(() => this.readUsers())
+        .finally(() => {
+          this.looking = undefined;
+          this.lookAgain();
+        });
+      // Told to those who wait for it, if there are any.
+      all.catch(() => {});
+      this.looking = { others, all };
+    }
     return this.looking;
   }
 
@@ -165,7 +177,7 @@ export class Directory {
     clearTimeout(this.timer);
     if (this.page && !this.isStopped) {
       this.timer = setTimeout(() => {
-        this.look().catch(error =>
+        this.look().all.catch(error =>
           this.options.logger.warn(
             `The catalog could not be asked what event meshes refer to; what was known counts: ${toError(error).message}`,
           ),
@@ -174,16 +186,17 @@ export class Directory {
     }
   }
 
-  private async read(): Promise<void> {
-    const others = await this.options.reader.referable();
-    this.page = new Page([...others, ...(this.users ?? [])]);
+  private async readOthers(): Promise<void> {
+    this.page = new Page(await this.options.reader.referable());
+  }
+
+  private async readUsers(): Promise<void> {
     try {
       if (this.wantsUsers) {
-        this.users = await this.options.reader.users();
-        this.page = new Page([...others, ...this.users]);
+        this.users = new Set((await this.options.reader.users()).map(it => stringifyEntityRef(it)));
       }
     } finally {
-      // Nobody who waits for the page waits for that.
+      // Nobody who waits for what was read waits for that.
       void this.tellAgain();
     }
   }
