@@ -14,7 +14,7 @@ interface EventMeshProvider {
   baseUrl: string;
   /** PEM of the authorities of the service's certificate, instead of those that Node.js knows. Read for each poll. */
   caFile?: string;
-  /** For a whole answer; 30 seconds by default. */
+  /** For a whole answer; shorter than `schedule.timeout`. 30 seconds by default, or three quarters of that where it is less. */
   timeout?: string | HumanDuration;
   /** How often to poll; every 30 seconds by default. */
   schedule?: SchedulerServiceTaskScheduleDefinitionConfig;

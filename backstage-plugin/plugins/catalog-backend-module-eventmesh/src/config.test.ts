@@ -99,7 +99,7 @@ it.each([
   ],
   [{ dev: { ...GOOD, namespace: ['shop'] } }, 'dev.namespace is no key that is known; there are annotations, baseUrl'],
   [{ dev: { ...GOOD, owner: { form: ['team'] } } }, 'dev.owner.form is no key that is known; there are default, from'],
-  [{ dev: { ...GOOD, namespaces: [] } }, 'dev.namespaces is empty, which selects nothing'],
+  [{ dev: { ...GOOD, namespaces: [] } }, 'dev.namespaces names none; name some, or leave it out for all'],
   [{ dev: { ...GOOD, names: 'predecessor' }, prod: GOOD }, 'dev.names is predecessor beside another provider'],
   [
     { dev: { ...GOOD, schedule: { frequency: 'PT1M' } } },

@@ -140,7 +140,7 @@ function readUrl(config: Config, path: string): string {
   }
   const namespaces = config.getOptionalStringArray('namespaces');
   if (namespaces?.length === 0) {
-    throw flaw(`${path}.namespaces`, 'is empty, which selects nothing; name namespaces, or leave it out for all');
+    throw flaw(`${path}.namespaces`, 'names none; name some, or leave it out for all');
   }
   namespaces?.forEach(it => url.searchParams.append('namespace', it));
   return url.href;

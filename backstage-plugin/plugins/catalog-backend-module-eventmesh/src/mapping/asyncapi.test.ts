@@ -158,6 +158,11 @@ it.each([
     'a schema with more values than can be compared',
     JSON.stringify({ enum: Array.from({ length: 1_001 }, (_, n) => n) }),
   ],
+  [
+    'a schema with more objects than can be compared',
+    JSON.stringify({ enum: Array.from({ length: 101 }, () => ({})) }),
+  ],
+  ['a schema with more types than there are', JSON.stringify({ type: Array.from({ length: 5_000 }, (_, n) => n) })],
   ['a schema that is large with indents', `{"enum": ${'['.repeat(60)}${'0,'.repeat(20_000)}0${']'.repeat(60)}}`],
   ['what is too deep', `${'{"not":'.repeat(1_000)}{}${'}'.repeat(1_000)}`],
 ])('shows %s as it is', async (_, schemaData) => {

@@ -1,5 +1,5 @@
 import { meta } from '../__testUtils__/meshes';
-import { annotationsOf, httpUrl, labelsOf, patternFlaw } from './metadata';
+import { annotationsOf, httpUrl, labelsOf, patternFlaw, printable } from './metadata';
 
 const ANNOTATIONS = {
   'example.com/runbook': 'https://example.com',
@@ -70,6 +70,10 @@ it('passes on one of those whose keys differ in nothing but case, which Backstag
   const of = meta('a', 'b', { labels: pairs, annotations: pairs });
   expect(annotationsOf(of, ['*'])).toEqual({ 'example.com/Tier': 'b' });
   expect(Object.keys(labelsOf(of))).toEqual(['eventmesh-catalog.dev/Object', 'example.com/Tier']);
+});
+
+it('marks control characters, but for those of lines and columns', () => {
+  expect(printable('a\r\nb\tc\u0000\u001b\u007fd')).toBe('a\r\nb\tc\ufffd\ufffd\ufffdd');
 });
 
 it.each([

@@ -2,8 +2,9 @@
  * What of an object's labels and annotations an entity may have.
  *
  * What must stay true: Backstage refuses an entity as a whole where one label is none for it, where two keys differ in
- * nothing but case, or where a text has characters that databases do not take, so those are left out; and what a workload writes never speaks for the catalog itself (`backstage.io/…`), unless somebody who configures
- * the portal allowed that key, and then only with a value of the right form.
+ * nothing but case, or where a text has a character that databases do not take, so nothing of that gets there; and what a
+ * workload writes never speaks for the catalog itself (`backstage.io/…`), unless somebody who configures the portal
+ * allowed that key, and then only with a value of the right form.
  */
 
 import { KubernetesValidatorFunctions } from '@backstage/catalog-model';
@@ -77,7 +78,7 @@ function distinct(
 /** A text with marks in place of control characters, which people do not see and databases do not take. */
 export function printable(text: string): string {
   // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '\ufffd');
+  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g, '\ufffd');
 }
 
 /** What an annotation or, where there is none, a label says, by the first of these keys that is there. */

@@ -15,8 +15,11 @@ import type { JsonObject, JsonValue } from '@backstage/types';
 const MAX_LENGTH = 256 * 1024;
 const MAX_DEPTH = 64;
 const MAX_INDENT = 512 * 1024;
-/** How many values may be enumerated: each is held against all others. */
+/** How many values may be enumerated, and how many where they are objects or lists: each is held against all others. */
 const MAX_VALUES = 1_000;
+const MAX_OBJECTS = 100;
+/** How many types there are. */
+const MAX_TYPES = 7;
 
 /** Keywords whose value is a map: its keys are names that the schema describes, and no keywords. */
 const MAPS = new Set([
@@ -122,7 +125,15 @@ function isUnbearable(value: JsonValue): boolean {
     return typeof value === 'number' && !Number.isFinite(value);
   }
   const isReference = !('$ref' in value) || typeof value.$ref === 'string';
-  return !isReference || (Array.isArray(value.enum) && value.enum.length > MAX_VALUES);
+  return !isReference || areTooMany(value.enum) || (Array.isArray(value.type) && value.type.length > MAX_TYPES);
+}
+
+function areTooMany(values: JsonValue | undefined): boolean {
+  if (!Array.isArray(values)) {
+    return false;
+  }
+  const objects = values.filter(it => typeof it === 'object' && it !== null);
+  return values.length > MAX_VALUES || objects.length > MAX_OBJECTS;
 }
 
 /** The schema or, behind one of the keywords for that, map of schemas. */
