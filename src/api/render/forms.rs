@@ -36,7 +36,7 @@ const STREAMED: usize = 1 << 20;
 const UNIT: usize = 1 << 10;
 /// How long a form that nobody asks for is kept. Whoever polls is answered 304, which takes the text alone, and after a change
 /// there is another text: a form is for those who come soon after one another, and takes several times as much as the text.
-/// It is also how long that stays which somebody saw before their rights changed.
+/// Forms of what somebody saw before their rights changed go as well, with the next that is kept.
 const MAX_IDLE: Duration = Duration::from_mins(2);
 /// How long to wait for room.
 const PATIENCE: Duration = Duration::from_secs(10);
