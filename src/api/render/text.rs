@@ -3,7 +3,8 @@
 //! Always true:
 //! - the tag of a text is a function of its items and their order, not of the shards that they come from: where shards
 //!   begin depends on objects that the caller may not see;
-//! - what is taken from an earlier text says what rendering it would say.
+//! - what is taken from an earlier text says what rendering it would say;
+//! - what is held for it beside its own, as others of earlier texts are in the same blocks, is at most half as much.
 
 mod making;
 
