@@ -13,19 +13,31 @@ use crate::mesh::object::Pairs;
 use crate::mesh::place::Place;
 use crate::mesh::resource::{Definition, Flaws, Role, Subscriber, Subscription};
 use crate::mesh::snapshot::{Entry, Links};
-use crate::mesh::{GroupKind, Key, ObjectRef, Resource, Snapshot, Uid};
+use crate::mesh::{Grant, GroupKind, Key, ObjectRef, Resource, Snapshot, Uid};
 
 /// What is asked of a mesh in each round, with the answers of somebody who has these rights, and the grant in the end.
 ///
 /// Objects are written as `Kind namespace/name`, with an id behind `=` where they have one, and whom they name behind
 /// `->`. Rights are written as questions are.
 fn check(objects: &[&str], rights: &[&str], expected: &Expect) {
+    let (grant, mut told) = ask(objects, rights);
+    if grant.is_everything() {
+        told.push_str("everything\n");
+    } else {
+        told += &granted("list", &grant.list);
+        told += &granted("get", &grant.get);
+    }
+    expected.assert_eq(&told);
+}
+
+/// The grant in the end, and what was asked until then.
+fn ask(objects: &[&str], rights: &[&str]) -> (Grant, String) {
     let snapshot = snapshot(objects);
     let mut answers = Answers::new();
     let mut told = String::new();
-    let grant = loop {
+    loop {
         let questions = match decide(&snapshot, &answers) {
-            Outcome::Granted(grant) => break grant,
+            Outcome::Granted(grant) => return (grant, told),
             Outcome::Ask(questions) => questions,
         };
         assert!(!questions.is_empty(), "what takes no answers is granted");
@@ -36,14 +48,7 @@ fn check(objects: &[&str], rights: &[&str], expected: &Expect) {
             assert_eq!(answers.insert(question, answer), None, "{text} is asked once");
         }
         told.push_str("--\n");
-    };
-    if grant.is_everything() {
-        told.push_str("everything\n");
-    } else {
-        told += &granted("list", &grant.list);
-        told += &granted("get", &grant.get);
     }
-    expected.assert_eq(&told);
 }
 
 fn written(Question { verb, of, namespace, name }: &Question) -> String {
@@ -327,18 +332,7 @@ fn nobody_asks_for_what_makes_no_difference() {
 /// Whoever may see the same shares views, and the same person still has them when a kind comes that is not for them.
 #[test]
 fn what_may_not_be_seen_is_not_in_a_grant() {
-    let granted = |objects: &[&str]| {
-        let (snapshot, mut answers) = (snapshot(objects), Answers::new());
-        loop {
-            match decide(&snapshot, &answers) {
-                Outcome::Granted(grant) => break grant,
-                Outcome::Ask(questions) => answers.extend(questions.into_iter().map(|it| {
-                    let is_allowed = ["list Trigger", "list Broker in a"].contains(&&*written(&it));
-                    (it, is_allowed)
-                })),
-            }
-        }
-    };
+    let granted = |objects: &[&str]| ask(objects, &["list Trigger", "list Broker in a"]).0;
     let more = ["Channel a/x", "Channel c/x", "Trigger c/t -> Channel c/y", "Channel c/y = y"];
     assert_eq!(granted(&SHOP), granted(&[&SHOP[..], &more].concat()));
 }
