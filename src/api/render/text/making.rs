@@ -97,10 +97,7 @@ struct Placed {
 impl<'a> Writing<'a> {
     /// Writes what is said of an entry.
     pub fn write(&mut self, of: EntryId, item: &impl Serialize) -> serde_json::Result<()> {
-        if !self.json.is_empty() {
-            self.json.push(b',');
-        }
-        let start = self.json.len();
+        let start = begin(&mut self.json);
         serde_json::to_writer(&mut self.json, item)?;
         let mark = Mark { of, start, end: self.json.len() };
         self.placed.push(Placed { mark, digest: digest(mark.text_in(&self.json)), is_new: true });
@@ -144,7 +141,7 @@ impl<'a> Writing<'a> {
         if self.placed.is_empty() {
             return Ok(None);
         }
-        if !self.taken.is_empty() && self.is_scattered() {
+        if self.is_scattered() {
             self.gather()?;
         }
         let mut blocks: Vec<_> = self.taken.drain(..).flat_map(|it| it.blocks.iter().cloned()).collect();
@@ -164,11 +161,8 @@ impl<'a> Writing<'a> {
     fn gather(&mut self) -> io::Result<()> {
         let (mut held, mut json) = (Vec::with_capacity(self.held), Vec::with_capacity(self.len()));
         self.taken.drain(..).try_for_each(|it| it.unpack_blocks(&mut held))?;
-        for (n, placed) in self.placed.iter_mut().enumerate() {
-            if n > 0 {
-                json.push(b',');
-            }
-            let start = json.len();
+        for placed in &mut self.placed {
+            let start = begin(&mut json);
             json.extend_from_slice(placed.mark.text_in(if placed.is_new { &self.json } else { &held }));
             placed.mark = Mark { start, end: json.len(), ..placed.mark };
             placed.is_new = true;
@@ -176,6 +170,14 @@ impl<'a> Writing<'a> {
         (self.json, self.held) = (json, 0);
         Ok(())
     }
+}
+
+/// Where the text of the next item begins, behind a comma where there are others.
+fn begin(json: &mut Vec<u8>) -> usize {
+    if !json.is_empty() {
+        json.push(b',');
+    }
+    json.len()
 }
 
 fn digest(item: &[u8]) -> Digest {
