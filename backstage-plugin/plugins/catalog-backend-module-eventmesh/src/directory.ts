@@ -33,8 +33,9 @@ export const refreshKey = {
 
 /** One look at the catalog. */
 class Page {
-  /** References of the Components with an id, by id, in order; and of all Groups and Systems. */
+  /** References of the Components with an id, by id, in order. */
   readonly components = new Map<string, string[]>();
+  /** Those of all Groups and Systems. */
   readonly refs = new Set<string>();
 
   constructor(entities: Entity[]) {

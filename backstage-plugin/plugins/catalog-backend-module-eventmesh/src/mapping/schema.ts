@@ -114,7 +114,7 @@ function isBearable(schema: JsonObject): boolean {
     if (depth > MAX_DEPTH || indent > MAX_INDENT || level.some(isUnbearable)) {
       return false;
     }
-    level = level.flatMap(it => (typeof it === 'object' && it !== null ? (Object.values(it) as JsonValue[]) : []));
+    level = level.flatMap(it => (isNested(it) ? (Object.values(it) as JsonValue[]) : []));
   }
   return true;
 }
@@ -132,8 +132,7 @@ function areTooMany(values: JsonValue | undefined): boolean {
   if (!Array.isArray(values)) {
     return false;
   }
-  const objects = values.filter(it => typeof it === 'object' && it !== null);
-  return values.length > MAX_VALUES || objects.length > MAX_OBJECTS;
+  return values.length > MAX_VALUES || values.filter(isNested).length > MAX_OBJECTS;
 }
 
 /** The schema or, behind one of the keywords for that, map of schemas. */
@@ -200,10 +199,7 @@ function stepsOf(reference: string): string[] | undefined {
 
 function at(value: JsonValue | undefined, steps: string[]): JsonValue | undefined {
   return steps.reduce<JsonValue | undefined>(
-    (place, step) =>
-      typeof place === 'object' && place !== null && Object.hasOwn(place, step)
-        ? (place as JsonObject)[step]
-        : undefined,
+    (place, step) => (isNested(place) && Object.hasOwn(place, step) ? (place as JsonObject)[step] : undefined),
     value,
   );
 }
@@ -213,5 +209,10 @@ function escaped(step: string): string {
 }
 
 function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isNested(value) && !Array.isArray(value);
+}
+
+/** Whether it is an object or a list. */
+function isNested(value: JsonValue | undefined): value is JsonObject | JsonValue[] {
+  return typeof value === 'object' && value !== null;
 }
