@@ -1,4 +1,4 @@
-//! The HTTP API: the router is the table of contents, the layers are all here.
+//! The HTTP API: the router is the table of contents, and around it is the edge.
 //!
 //! There is no layer for access: a route is protected because its handler takes a [`caller::Caller`], and so are the
 //! answers for what is not there.
@@ -21,7 +21,7 @@ use axum::routing::get;
 use utoipa_swagger_ui::SwaggerUi;
 
 use self::caller::Caller;
-use self::edge::{Edge, edge};
+use self::edge::{Edge, Edged};
 use self::error::ApiError;
 use self::render::Bodies;
 use crate::access::Access;
@@ -34,21 +34,37 @@ pub struct Api {
     pub bodies: Bodies,
 }
 
-/// All routes.
-pub fn router(api: Api, at_the_edge: Edge) -> Router {
+const EVENT_MESH: &str = "/v1/getEventMesh";
+const DOCUMENT: &str = "/openapi.json";
+/// Where the document is read, in several files.
+const PAGE: &str = "/docs";
+
+/// All routes, behind the edge.
+pub fn router(api: Api, edge: Edge) -> Edged {
     let routes = Router::new()
-        .route("/v1/getEventMesh", get(event_mesh::get_event_mesh))
-        .route("/openapi.json", get(openapi::get_openapi))
-        .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
+        .route(EVENT_MESH, get(event_mesh::get_event_mesh))
+        .route(DOCUMENT, get(openapi::get_openapi))
+        .merge(SwaggerUi::new(PAGE).config(utoipa_swagger_ui::Config::from(DOCUMENT)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::new(api));
-    layered(routes, at_the_edge)
+    edged(routes, edge)
 }
 
-/// The layers, around whatever routes.
-pub fn layered(routes: Router, at_the_edge: Edge) -> Router {
-    routes.layer(axum::middleware::from_fn_with_state(at_the_edge, edge))
+/// Whatever routes, behind the edge.
+pub fn edged(routes: Router, edge: Edge) -> Edged {
+    Edged::new(edge, routes, route_of)
+}
+
+/// The route of a path, by which answers are counted and traces are named.
+fn route_of(path: &str) -> Option<&'static str> {
+    let is_of_page = |path: &str| path.strip_prefix(PAGE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    match path {
+        EVENT_MESH => Some(EVENT_MESH),
+        DOCUMENT => Some(DOCUMENT),
+        path if is_of_page(path) => Some(PAGE),
+        _ => None,
+    }
 }
 
 /// What is not there is nobody's business without a token either.

@@ -16,7 +16,7 @@ use eventmesh_catalog::api::edge::Edge;
 use eventmesh_catalog::api::render::Bodies;
 use eventmesh_catalog::api::{self, Api};
 use eventmesh_catalog::app::server::tls::{Files, Tls};
-use eventmesh_catalog::app::server::{Limits, Server};
+use eventmesh_catalog::app::server::{Answering, Limits, Server};
 use eventmesh_catalog::index;
 use support::tls::{
     Authority, Connection, END_HEADERS, END_STREAM, GOAWAY, HEADERS, HTTP1, HTTP2, INITIAL_WINDOW_SIZE, ask, connect,
@@ -84,7 +84,7 @@ impl Listener {
         Self { held, ..Self::of(router, limits, encrypted).await }
     }
 
-    async fn of(router: Router, limits: Limits, encrypted: bool) -> Self {
+    async fn of(router: impl Answering, limits: Limits, encrypted: bool) -> Self {
         let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
         authority.issue().write(folder.path());
         let [certificate, key] = ["tls.crt", "tls.key"].map(|it| folder.path().join(it));

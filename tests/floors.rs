@@ -152,6 +152,7 @@ const PLAN: &[Floor] = &[
             "serde_json",
             "thiserror",
             "tokio",
+            "tower_service",
             "tracing",
             "utoipa",
             "utoipa_swagger_ui",

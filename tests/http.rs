@@ -6,12 +6,11 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use eventmesh_catalog::access::{Access, Token};
 use eventmesh_catalog::api::dto::EventMesh;
-use eventmesh_catalog::api::edge::{Edge, MAX_BODY, MAX_HEADERS, MAX_URI};
+use eventmesh_catalog::api::edge::{Edge, Edged, MAX_BODY, MAX_HEADERS, MAX_URI, Observer};
 use eventmesh_catalog::api::error::Problem;
 use eventmesh_catalog::api::render::Bodies;
 use eventmesh_catalog::api::{self, Api};
@@ -44,7 +43,7 @@ spec: {type: shop.order.shipped}
 ";
 
 struct Service {
-    router: Router,
+    router: Edged,
     feed: index::Feed,
     reader: index::Reader,
 }
@@ -59,11 +58,15 @@ struct Answer {
 impl Service {
     /// Knows the token, and nothing of the mesh yet.
     fn empty() -> Self {
+        Self::observed(Arc::new(|_, _, _, _| {}))
+    }
+
+    fn observed(observer: Observer) -> Self {
         let (feed, indexer, reader) = index::channel();
         tokio::spawn(indexer.run());
         let access = Arc::new(Access::new(None, Some(&Token::new(TOKEN)), None));
         let api = Api { reader: reader.clone(), access, bodies: Bodies::default() };
-        let router = api::router(api, Edge::new("test", Arc::new(|_, _, _, _| {})));
+        let router = api::router(api, Edge::new("test", observer));
         Self { router, feed, reader }
     }
 
@@ -227,6 +230,32 @@ async fn what_cannot_be_answered_is_a_problem_that_says_what_to_do() {
         if status == 405 {
             assert_eq!(answer.header("allow").replace(' ', ""), "GET,HEAD", "{method} {uri}");
         }
+    }
+}
+
+#[tokio::test]
+async fn answers_are_counted_by_routes_and_not_by_what_callers_write() {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let service = Service::observed(Arc::new(move |method, route, status, _| {
+        told.send(format!("{method} {route} {}", status.as_u16())).unwrap();
+    }));
+    service.apply(SHOP).await;
+    for (method, uri, expected) in [
+        ("GET", MESH, "GET /v1/getEventMesh 200"),
+        ("GET", "/v1/getEventMesh?namespace=shop", "GET /v1/getEventMesh 200"),
+        ("HEAD", MESH, "HEAD /v1/getEventMesh 200"),
+        ("POST", MESH, "POST /v1/getEventMesh 405"),
+        ("GET", "/v1/getEventMesh?a", "GET /v1/getEventMesh 400"),
+        ("GET", "/openapi.json", "GET /openapi.json 200"),
+        ("GET", "/docs/", "GET /docs 200"),
+        ("GET", "/docs/swagger-ui.css", "GET /docs 200"),
+        ("GET", "/docs/made-up", "GET /docs 404"),
+        ("GET", "/docs-made-up", "GET none 404"),
+        ("GET", "/v1/getEventMesh/", "GET none 404"),
+        ("GET", "/made-up", "GET none 404"),
+    ] {
+        service.send(request(method.parse().unwrap(), uri, &[])).await;
+        assert_eq!(heard.recv().await.unwrap(), expected, "{method} {uri}");
     }
 }
 

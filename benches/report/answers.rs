@@ -20,7 +20,7 @@ use eventmesh_catalog::access::{Access, Token};
 use eventmesh_catalog::api::edge::Edge;
 use eventmesh_catalog::api::render::Bodies;
 use eventmesh_catalog::api::{self, Api};
-use eventmesh_catalog::app::server::Server;
+use eventmesh_catalog::app::server::{Answering, Server};
 use eventmesh_catalog::index::{self, Batch, Feed};
 use eventmesh_catalog::mesh::Update;
 use eventmesh_catalog::origins::kubernetes::kinds::known_definitions;
@@ -212,7 +212,7 @@ async fn serve_ours() -> (Served, Feed) {
 
 /// A route that always gives the same answer, behind our layers and our server.
 async fn serve_constant(answer: Answer) -> Served {
-    let router = api::layered(constant(answer), edge());
+    let router = api::edged(constant(answer), edge());
     Served::start("constant", with_our_server(router)).await
 }
 
@@ -273,7 +273,7 @@ impl Served {
     }
 }
 
-async fn with_our_server(router: Router) -> SocketAddr {
+async fn with_our_server(router: impl Answering) -> SocketAddr {
     let server = Server::bind("--listen", ([127, 0, 0, 1], 0).into()).await.expect("a port");
     let address = server.address();
     let (stop, stopped) = watch::channel(false);

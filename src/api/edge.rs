@@ -1,16 +1,20 @@
 //! What every request passes through: an id, limits, a time limit, a net under panics; and what every answer bears.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::Router;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::Response;
-use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use tokio::time::Instant;
+use tower_service::Service;
 use tracing::{Instrument as _, Span, debug, field, info_span};
 
 use super::error::ApiError;
@@ -72,47 +76,78 @@ fn hexadecimal(number: u32) -> [u8; 8] {
     [0, 1, 2, 3, 4, 5, 6, 7].map(|place| char::from_digit(digit(place), 16).map_or(b'0', |it| it as u8))
 }
 
-/// Runs a request between the limits and dresses its answer.
-///
-/// This and what it calls are no `async` functions, which would keep what they are given beside what they make of it: each
-/// would move the request once more, and for each request there would be several kilobytes to have and to fill.
-pub fn edge(State(edge): State<Edge>, request: Request, next: Next) -> impl Future<Output = Response> {
-    let request_id = edge.request_id(request.headers());
-    let Some(tracing) = &edge.0.tracing else {
-        return Ids { request: request_id, trace: None }.of(answered(edge, request, next)).left_future();
-    };
-    let span = span_of(&request, &request_id);
-    let trace = tracing(&span, request.headers());
-    let answered = answered(edge, request, next).inspect(|response| record(&Span::current(), response.status()));
-    Ids { request: request_id, trace }.of(answered.instrument(span)).boxed().right_future()
+/// Tells by a path which route a request is for, as it is written down: what callers make up is none.
+pub type RouteOf = fn(&str) -> Option<&'static str>;
+
+/// Routes behind the edge. Around all of them at once: a layer of the router would be around each, and for each request it
+/// would be put together anew.
+#[derive(Clone)]
+pub struct Edged {
+    edge: Edge,
+    routes: Router,
+    route_of: RouteOf,
 }
 
-fn answered(edge: Edge, request: Request, next: Next) -> impl Future<Output = Response> {
-    let began = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let outcome = match too_large(&request) {
-        Some(error) => std::future::ready(Err(error)).left_future(),
-        None => within_limits(request, next, began + MAX_TIME).right_future(),
-    };
-    outcome.map(move |outcome| {
-        let id = Ids::with_current(|it| it.request.clone()).unwrap_or(HeaderValue::from_static("-"));
-        let mut response = outcome.unwrap_or_else(|error| error.answer(id.to_str().unwrap_or_default()));
-        let route = route.as_ref().map_or("none", MatchedPath::as_str);
-        let elapsed = began.elapsed();
-        debug!(%method, route, status = response.status().as_u16(), elapsed_seconds = elapsed.as_secs_f64(), "Answered");
-        (edge.0.observer)(&method, route, response.status(), elapsed);
-        let headers = response.headers_mut();
-        headers.insert(REQUEST_ID, id);
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        response
-    })
+impl Edged {
+    pub fn new(edge: Edge, routes: Router, route_of: RouteOf) -> Self {
+        Self { edge, routes, route_of }
+    }
+
+    /// Runs a request between the limits and dresses its answer.
+    ///
+    /// This and what it calls are no `async` functions, which would keep what they are given beside what they make of it: each
+    /// would move the request once more, and for each request there would be several kilobytes to have and to fill.
+    fn answered(
+        &mut self,
+        request: Request,
+        route: Option<&'static str>,
+    ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+        let began = Instant::now();
+        let edge = self.edge.clone();
+        let method = request.method().clone();
+        let outcome = match too_large(&request) {
+            Some(error) => std::future::ready(Err(error)).left_future(),
+            None => within_limits(self.routes.call(request), began + MAX_TIME).right_future(),
+        };
+        outcome.map(move |outcome| {
+            let id = Ids::with_current(|it| it.request.clone()).unwrap_or(HeaderValue::from_static("-"));
+            let mut response = outcome.unwrap_or_else(|error| error.answer(id.to_str().unwrap_or_default()));
+            let (route, elapsed) = (route.unwrap_or("none"), began.elapsed());
+            debug!(%method, route, status = response.status().as_u16(), elapsed_seconds = elapsed.as_secs_f64(), "Answered");
+            (edge.0.observer)(&method, route, response.status(), elapsed);
+            let headers = response.headers_mut();
+            headers.insert(REQUEST_ID, id);
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            Ok(response)
+        })
+    }
+}
+
+impl Service<Request> for Edged {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let route = (self.route_of)(request.uri().path());
+        let id = self.edge.request_id(request.headers());
+        let Some(tracing) = &self.edge.0.tracing else {
+            return Ids { request: id, trace: None }.of(self.answered(request, route)).boxed();
+        };
+        let span = span_of(&request, route, &id);
+        let trace = tracing(&span, request.headers());
+        let answered = self.answered(request, route).inspect_ok(|it| record(&Span::current(), it.status()));
+        Ids { request: id, trace }.of(answered.instrument(span)).boxed()
+    }
 }
 
 /// The span of a request, in the words of OpenTelemetry. Who asks is not in it, and of what they write only what is known
 /// to be harmless: the path where it is one of ours, and no query.
-fn span_of(request: &Request, id: &HeaderValue) -> Span {
-    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+fn span_of(request: &Request, route: Option<&'static str>, id: &HeaderValue) -> Span {
     let method = known_method(request.method());
     let name = match (method, route) {
         (Some(method), Some(route)) => format!("{method} {route}"),
@@ -176,11 +211,13 @@ fn too_large(request: &Request) -> Option<ApiError> {
 }
 
 /// The answer, unless it is not there in time, panics or is an error.
-fn within_limits(request: Request, next: Next, until: Instant) -> impl Future<Output = Result<Response, ApiError>> {
+fn within_limits(
+    answer: impl Future<Output = Result<Response, Infallible>>,
+    until: Instant,
+) -> impl Future<Output = Result<Response, ApiError>> {
     // Nothing that a panic could leave half done outlives the request.
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    tokio::time::timeout_at(until, answer).map(|answer| match answer {
-        Ok(Ok(response)) => outcome(response),
+    tokio::time::timeout_at(until, AssertUnwindSafe(answer).catch_unwind()).map(|answer| match answer {
+        Ok(Ok(Ok(response))) => outcome(response),
         Ok(Err(_)) => Err(ApiError::Internal("the handler panicked".into())),
         Err(_) => Err(ApiError::Timeout),
     })

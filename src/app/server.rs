@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, warn};
 
+pub use self::connection::Answering;
 use self::connection::Service;
 use self::tls::Tls;
 use crate::config::ConfigError;
@@ -170,7 +170,7 @@ impl Server {
     }
 
     /// Serves until `stopped` turns true, then finishes what is under way.
-    pub async fn run(self, router: Router, mut stopped: watch::Receiver<bool>) {
+    pub async fn run(self, router: impl Answering, mut stopped: watch::Receiver<bool>) {
         let Self { listener, limits, tls, load, leaving, .. } = self;
         let places = Arc::new(Semaphore::new(limits.connections as usize));
         let (all, drain) = (limits.connections, limits.drain);

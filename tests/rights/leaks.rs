@@ -5,12 +5,11 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use eventmesh_catalog::access::tokens::Settings;
 use eventmesh_catalog::access::{Access, Cluster};
-use eventmesh_catalog::api::edge::Edge;
+use eventmesh_catalog::api::edge::{Edge, Edged};
 use eventmesh_catalog::api::render::Bodies;
 use eventmesh_catalog::api::{self, Api};
 use eventmesh_catalog::index::status::{KindStatus, Reads, State as Reading, Status};
@@ -34,7 +33,7 @@ const ENCODINGS: [&str; 4] = ["identity", "zstd", "br", "gzip"];
 
 /// The router, as the process puts it together, of a mesh.
 struct Service {
-    router: Router,
+    router: Edged,
     feed: index::Feed,
     reader: index::Reader,
 }

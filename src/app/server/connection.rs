@@ -1,24 +1,27 @@
 //! One connection, from its first byte to its last.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as HyperService, service_fn};
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tower_service::Service as TowerService;
 
 use super::Limits;
 use super::answers::{Answers, Given, Overdue};
@@ -44,9 +47,24 @@ const MAX_ERRORS: usize = 256;
 /// How many bytes of bodies a client of HTTP/2 may send unasked: the least there is, because no request needs one.
 const WINDOW: u32 = 65_535;
 
+/// Answers requests, and is always ready to: nobody waits until it is.
+pub trait Answering:
+    TowerService<Request, Response = Response, Error = Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static
+{
+}
+
+impl<T> Answering for T where
+    T: TowerService<Request, Response = Response, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// What all connections share.
-pub struct Service {
-    pub router: Router,
+pub struct Service<A> {
+    pub router: A,
     pub limits: Limits,
     pub tls: Option<Arc<Tls>>,
     /// Whether each answer of HTTP/1.1 is the last one of its connection. With HTTP/2 nothing needs to be said before the
@@ -69,7 +87,7 @@ pub enum Ended {
     Stays,
 }
 
-impl Service {
+impl<A: Answering> Service<A> {
     /// Serves a connection until it ends, or until `stopped` turns true and what is under way is finished.
     pub async fn serve(
         self: Arc<Self>,
@@ -135,20 +153,16 @@ impl Service {
         &self,
         address: IpAddr,
         answers: Answers,
-    ) -> impl HyperService<
-        Request<Incoming>,
-        Response = Response<Given>,
-        Error = std::convert::Infallible,
-        Future: Send + 'static,
-    > + use<> {
-        let router = TowerToHyperService::new(self.router.clone());
+    ) -> impl HyperService<Request<Incoming>, Response = Response<Given>, Error = Infallible, Future: Send + 'static> + use<A>
+    {
+        let router = self.router.clone();
         let leaving = self.leaving.clone();
         let peer = Peer { address, known: answers.known() };
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
             let last = leaving.clone();
             let is_told_by_answers = request.version() < Version::HTTP_2;
-            let (answer, response) = (answers.begin(), router.call(request));
+            let (answer, response) = (answers.begin(), router.clone().call(request.map(Body::new)));
             async move {
                 let mut response = response.await?;
                 // It would have to be that of the body which is not sent (RFC 9110, section 8.6); axum tells it of the empty one.
