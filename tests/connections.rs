@@ -153,6 +153,19 @@ async fn what_did_not_change_has_no_length() {
 }
 
 #[tokio::test]
+async fn too_many_header_fields_are_not_read() {
+    let listener = Listener::plain(patient()).await;
+    for (fields, expected) in [(99, 200), (100, 431)] {
+        let mut stream = listener.connect().await;
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(fields));
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; "HTTP/1.1 200".len()];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, format!("HTTP/1.1 {expected}").as_bytes(), "{fields} and one");
+    }
+}
+
+#[tokio::test]
 async fn who_says_nothing_is_not_waited_for() {
     let listener = Listener::plain(Limits { head: SOON, ..patient() }).await;
     let mut silent = listener.connect().await;

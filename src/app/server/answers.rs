@@ -132,16 +132,17 @@ impl Answer {
     /// The answer is there, and from now on it is up to the client.
     pub fn given(self, body: Body) -> Given {
         // Nothing has to be taken of what is empty.
-        if !body.is_end_stream() {
-            let Inner { stall, hurried, rate, known, .. } = &*self.of.0;
-            // Strangers have no large answers, and no right to keep small ones lying.
-            let patience = if known.get() { *stall } else { *hurried.min(stall) };
-            let seconds = body.size_hint().lower() / u64::from(*rate);
-            let now = Instant::now();
-            let until = (now + *stall, now + patience + Duration::from_secs(seconds));
-            self.note(|open| open.until = Some(until));
+        if body.is_end_stream() {
+            return Given { body, answer: None };
         }
-        Given { body, answer: Arc::new(self) }
+        let Inner { stall, hurried, rate, known, .. } = &*self.of.0;
+        // Strangers have no large answers, and no right to keep small ones lying.
+        let patience = if known.get() { *stall } else { *hurried.min(stall) };
+        let seconds = body.size_hint().lower() / u64::from(*rate);
+        let now = Instant::now();
+        let until = (now + *stall, now + patience + Duration::from_secs(seconds));
+        self.note(|open| open.until = Some(until));
+        Given { body, answer: Some(Arc::new(self)) }
     }
 
     fn taken(&self) {
@@ -175,7 +176,8 @@ impl Drop for Answer {
 /// The body of an answer. It is all there when it is given: whoever waits waits for the client.
 pub struct Given {
     body: Body,
-    answer: Arc<Answer>,
+    /// None once nothing is left to be taken.
+    answer: Option<Arc<Answer>>,
 }
 
 impl HttpBody for Given {
@@ -202,7 +204,7 @@ impl HttpBody for Given {
 /// Bytes on their way to the client.
 pub struct Piece {
     bytes: Bytes,
-    answer: Arc<Answer>,
+    answer: Option<Arc<Answer>>,
 }
 
 impl Buf for Piece {
@@ -216,7 +218,9 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
-        self.answer.taken();
+        if let Some(answer) = &self.answer {
+            answer.taken();
+        }
     }
 }
 

@@ -36,8 +36,6 @@ const MAX_HEAD: usize = 128 * 1024;
 const _: () = assert!(MAX_HEAD > 2 * (MAX_HEADERS + MAX_URI));
 /// The same for HTTP/2, where each field counts for 32 bytes more than it has (RFC 9113, section 6.5.2).
 const MAX_HEADER_LIST: u32 = 128 * 1024;
-/// How many header fields are read with HTTP/1.1.
-const MAX_FIELDS: usize = 256;
 /// How many requests a connection may have under way with HTTP/2.
 const MAX_STREAMS: u32 = 100;
 /// How many requests may be given up by the client before anybody has looked at them, and how many have to be refused for
@@ -83,6 +81,8 @@ pub enum Ended {
     Http(#[from] hyper::Error),
     #[error("the client does not take an answer")]
     Stalled,
+    #[error("no request came in time, or not all of its head")]
+    Silent,
     #[error("the client does not go")]
     Stays,
 }
@@ -119,14 +119,13 @@ impl<A: Answering> Service<A> {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let answers = Answers::new(&self.limits);
+        // Silence and a head that does not end are the same here: nothing has been asked. The clock of answers serves for both;
+        // one of hyper's for each head would have to be set and stopped for each request.
+        let answers = Answers::new(&Limits { idle: self.limits.head, ..self.limits.clone() });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.head)
             .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_FIELDS)
             .serve_connection(TokioIo::new(stream), self.answering(peer, answers.clone()));
-        attend(connection, &answers, stopped).await
+        attend(connection, &answers, stopped, Silence::Ends).await
     }
 
     async fn http2<T>(&self, stream: T, peer: IpAddr, stopped: watch::Receiver<bool>) -> Result<(), Ended>
@@ -145,7 +144,7 @@ impl<A: Answering> Service<A> {
             .keep_alive_interval(self.limits.ping)
             .keep_alive_timeout(self.limits.pong)
             .serve_connection(TokioIo::new(stream), self.answering(peer, answers.clone()));
-        attend(connection, &answers, stopped).await
+        attend(connection, &answers, stopped, Silence::IsTold).await
     }
 
     /// The router, told where requests come from, and watched.
@@ -178,8 +177,22 @@ impl<A: Answering> Service<A> {
     }
 }
 
+/// What becomes of a connection on which nothing is asked.
+#[derive(Debug, Clone, Copy)]
+enum Silence {
+    /// It ends: HTTP/1.1 has no word for parting.
+    Ends,
+    /// The client is told to go, and may finish a request that is on its way.
+    IsTold,
+}
+
 /// Keeps a connection for as long as there is a reason to.
-async fn attend<C>(connection: C, answers: &Answers, mut stopped: watch::Receiver<bool>) -> Result<(), Ended>
+async fn attend<C>(
+    connection: C,
+    answers: &Answers,
+    mut stopped: watch::Receiver<bool>,
+    silence: Silence,
+) -> Result<(), Ended>
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
@@ -189,10 +202,11 @@ where
         tokio::select! {
             ended = connection.as_mut() => return Ok(ended?),
             () = told(&mut stopped), if !leaving => {}
-            overdue = answers.overdue() => match overdue {
-                Overdue::Stalled => return Err(Ended::Stalled),
-                Overdue::Idle if leaving => return Err(Ended::Stays),
-                Overdue::Idle => {}
+            overdue = answers.overdue() => match (overdue, silence) {
+                (Overdue::Stalled, _) => return Err(Ended::Stalled),
+                (Overdue::Idle, _) if leaving => return Err(Ended::Stays),
+                (Overdue::Idle, Silence::Ends) => return Err(Ended::Silent),
+                (Overdue::Idle, Silence::IsTold) => {}
             },
         }
         leaving = true;
