@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
-use tracing::{Instrument as _, info_span, trace};
+use tracing::{info_span, trace};
 
 use super::Api;
 use super::error::ApiError;
+use super::request::traced;
 use crate::access::{AccessError, Identity, Token};
 use crate::mesh::{Grant, Snapshot};
 
@@ -55,7 +56,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
         let peer = parts.extensions.get::<Peer>();
         let from = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |it| it.address);
         let token = bearer_token(&parts.headers)?;
-        let identity = api.access.identify(&token, from).instrument(info_span!("identify")).await?;
+        let identity = traced(|| info_span!("identify"), api.access.identify(&token, from)).await?;
         trace!(user = identity.name(), "Identified");
         if let Some(peer) = peer {
             peer.known.set();
@@ -70,8 +71,7 @@ impl Caller {
     /// # Errors
     /// When that cannot be found out.
     pub async fn grant(&self, api: &Api, snapshot: &Snapshot) -> Result<Arc<Grant>, ApiError> {
-        let granted = api.access.grant(&self.identity, self.from, snapshot);
-        Ok(granted.instrument(info_span!("grant")).await?)
+        Ok(traced(|| info_span!("grant"), api.access.grant(&self.identity, self.from, snapshot)).await?)
     }
 }
 

@@ -18,13 +18,14 @@ use arc_swap::ArcSwapOption;
 use axum::http::HeaderValue;
 use hashbrown::DefaultHashBuilder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{Instrument as _, info_span};
+use tracing::info_span;
 
 use self::forms::{Form, Forms, FormsOf};
 use self::kept::Kept;
 use self::text::{Text, Unwritten};
 use super::error::ApiError;
 use super::negotiate::Encoding;
+use super::request::traced;
 use crate::mesh::{Grant, Selection, Snapshot};
 use crate::tally::{self, Cached, Lookups};
 
@@ -355,7 +356,7 @@ impl Bodies {
             let _turn = turn;
             bodies.made(&snapshot, &key, earlier.as_ref(), usize::MAX).map(|made| keep(key, made))
         });
-        let made = making.instrument(info_span!("render")).await?;
+        let made = traced(|| info_span!("render"), making).await?;
         made.map_err(|error| ApiError::Internal(error.to_string()))
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderValue};
-use tracing::Span;
+use futures_util::FutureExt as _;
+use tracing::{Instrument as _, Span};
 
 /// Makes a span the continuation of whatever trace the header fields of a request name, and says the id of its trace where
 /// that is one that is kept.
@@ -37,4 +38,11 @@ impl Ids {
     pub fn request(&self) -> &str {
         self.request.to_str().unwrap_or_default()
     }
+}
+
+/// A piece of work for a request, with a span of its own where the request has a trace that is kept: otherwise nobody would
+/// be told of it.
+pub fn traced<T>(span: impl FnOnce() -> Span, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let is_kept = Ids::with_current(|it| it.trace.is_some()).unwrap_or_default();
+    if is_kept { work.instrument(span()).left_future() } else { work.right_future() }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
-use tracing::{Instrument as _, info_span};
+use tracing::info_span;
 
 use super::kept::Kept;
 use super::off_path;
@@ -25,6 +25,7 @@ use super::streamed::Streamed;
 use super::text::Text;
 use crate::api::error::ApiError;
 use crate::api::negotiate::Encoding;
+use crate::api::request::traced;
 use crate::tally::{self, Cached, Lookups};
 
 /// A text larger than this is written away from the threads that answer.
@@ -157,8 +158,8 @@ impl FormsOf {
             this.make(encoding, room)
         };
         let written = async { if self.text.len() > LARGE { off_path(write).await? } else { write() } };
-        let written = written.instrument(info_span!("compress", eventmesh.encoding = encoding.name())).await;
-        written.map(Form::Whole)
+        let span = || info_span!("compress", eventmesh.encoding = encoding.name());
+        traced(span, written).await.map(Form::Whole)
     }
 
     /// Whether JSON that is asked for now is for this one client: it is large, and either nobody asked for it before or it
