@@ -190,7 +190,8 @@ impl Access {
             return Ok(Identity(Kind::Listed(listed)));
         }
         let cluster = self.cluster.as_ref().ok_or(AccessError::UnknownToken)?;
-        let holder = cluster.tokens.holder(token.0, from).await;
+        // Boxed, as what is below: those who are at hand need not move about all that it takes to ask a cluster.
+        let holder = Box::pin(cluster.tokens.holder(token.0, from)).await;
         Ok(Identity(Kind::Reviewed(holder.inspect_err(|error| cluster.tell(error, from))?)))
     }
 
@@ -225,7 +226,8 @@ impl Access {
             (Kind::Listed(listed), _) => Ok(listed.grant.clone()),
             (Kind::Reviewed(_), None) => Err(AccessError::Unavailable("there is no cluster to ask".into())),
             (Kind::Reviewed(Holder { user, authenticator }), Some(cluster)) => {
-                let grant = cluster.grants.of(user, snapshot).await.inspect_err(|error| cluster.tell(error, from))?;
+                let grant = Box::pin(cluster.grants.of(user, snapshot)).await;
+                let grant = grant.inspect_err(|error| cluster.tell(error, from))?;
                 cluster.audit.granted(user, from, authenticator, &grant);
                 Ok(grant)
             }

@@ -102,7 +102,8 @@ pub async fn get_event_mesh(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        let mut response = Response::new(Body::from(body.form(encoding).await?));
+        // Boxed, so that those who have it already need not move about all that it takes to make it.
+        let mut response = Response::new(Body::from(Box::pin(body.form(encoding)).await?));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if encoding != Encoding::Identity {
