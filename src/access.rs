@@ -46,15 +46,24 @@ impl<'a> Token<'a> {
     }
 
     fn digest(&self) -> TokenDigest {
-        TokenDigest(Sha256::digest(self.0.as_bytes()).into())
+        TokenDigest::new(Sha256::digest(self.0.as_bytes()).into())
     }
 }
 
-/// The SHA-256 of a token: enough to know it again, of no use to those who want to present it.
+/// The SHA-256 of a token: enough to know it again, of no use to those who want to present it. In words, because what is
+/// compared in constant time is compared piece by piece.
 #[derive(Clone, Copy)]
-pub struct TokenDigest([u8; 32]);
+pub struct TokenDigest([u64; 4]);
 
 impl TokenDigest {
+    fn new(bytes: [u8; 32]) -> Self {
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        Self(words)
+    }
+
     /// From 64 hexadecimal digits.
     fn from_hex(text: &str) -> Option<Self> {
         let mut digest = [0; 32];
@@ -64,7 +73,7 @@ impl TokenDigest {
         for (n, byte) in digest.iter_mut().enumerate() {
             *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
         }
-        Some(Self(digest))
+        Some(Self::new(digest))
     }
 }
 

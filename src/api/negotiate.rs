@@ -1,6 +1,6 @@
 //! What a client accepts (RFC 9110, section 12.5) and what it already has (section 13.1.2).
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 
 /// The forms that a body comes in, most welcome first where a client does not care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +24,10 @@ impl Encoding {
         }
     }
 
+    fn named(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+
     /// What tells the entity tags of one content in several encodings apart.
     pub fn tag_suffix(self) -> &'static str {
         match self {
@@ -36,16 +40,23 @@ impl Encoding {
 
     /// The best encoding that the client accepts, if it accepts any that there is.
     pub fn negotiate(headers: &HeaderMap) -> Option<Self> {
-        let Some(accepted) = list(headers, &header::ACCEPT_ENCODING) else { return Some(Self::Identity) };
-        // As they are named, then that of all others. Of what is named twice, the first counts.
-        let mut weights = [None; Self::ALL.len() + 1];
-        for (name, weight) in accepted.map(weighted) {
-            let known = Self::ALL.iter().map(|it| it.name()).chain(["*"]);
-            for (_, slot) in known.zip(&mut weights).filter(|(it, _)| it.as_bytes().eq_ignore_ascii_case(name)) {
-                slot.get_or_insert(weight);
-            }
+        let lines = headers.get_all(header::ACCEPT_ENCODING);
+        if lines.iter().next().is_none() {
+            return Some(Self::Identity);
         }
-        let [zstd, brotli, gzip, identity, others] = weights;
+        // Of what is named twice, the first counts.
+        let [mut zstd, mut brotli, mut gzip, mut identity, mut others] = [None; Self::ALL.len() + 1];
+        lines.iter().flat_map(elements).map(weighted).for_each(|(name, weight)| {
+            let weight_of = match Self::named(name) {
+                Some(Self::Zstd) => &mut zstd,
+                Some(Self::Brotli) => &mut brotli,
+                Some(Self::Gzip) => &mut gzip,
+                Some(Self::Identity) => &mut identity,
+                None if name == b"*" => &mut others,
+                None => return,
+            };
+            weight_of.get_or_insert(weight);
+        });
         let weight = |encoding: Self| {
             let own = match encoding {
                 Self::Zstd => zstd,
@@ -67,43 +78,47 @@ impl Encoding {
 
 /// Whether the client takes JSON.
 pub fn accepts_json(headers: &HeaderMap) -> bool {
-    let Some(accepted) = list(headers, &header::ACCEPT) else { return true };
+    let lines = headers.get_all(header::ACCEPT);
+    if lines.iter().next().is_none() {
+        return true;
+    }
     // The most specific range that matches decides.
     let by_specificity = ["*/*", "application/*", "application/json"];
     let specificity = |range: &[u8]| by_specificity.iter().position(|it| it.as_bytes().eq_ignore_ascii_case(range));
-    let matching = accepted.map(weighted).filter_map(|(range, q)| Some((specificity(range)?, q)));
-    matching.max_by_key(|(specificity, _)| *specificity).is_some_and(|(_, q)| q > 0)
+    let accepted = lines.iter().flat_map(elements).map(weighted);
+    let matching = accepted.filter_map(|(range, weight)| Some((specificity(range)?, weight)));
+    matching.max_by_key(|(specificity, _)| *specificity).is_some_and(|(_, weight)| weight > 0)
 }
 
 /// Whether `If-None-Match` names the content `tag` (without quotes and suffix), weakly and in whatever encoding.
 pub fn has_already(headers: &HeaderMap, tag: &str) -> bool {
-    let Some(mut known) = list(headers, &header::IF_NONE_MATCH) else { return false };
-    known.any(|known| {
+    let is_named = |known: &[u8]| {
         let opaque = known.strip_prefix(b"W/").unwrap_or(known);
         let opaque = opaque.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\""));
         let suffix = opaque.and_then(|it| it.strip_prefix(tag.as_bytes()));
         known == b"*"
             || suffix.is_some_and(|suffix| Encoding::ALL.iter().any(|it| it.tag_suffix().as_bytes() == suffix))
-    })
+    };
+    // Nearly all name one, and as they got it.
+    headers.get_all(header::IF_NONE_MATCH).iter().any(|it| is_named(it.as_bytes()) || elements(it).any(is_named))
 }
 
-/// The elements of a list header, over all its lines; `None` when the header is not there.
+/// The elements of one line of a list header.
 ///
 /// None of the lists read here has commas within its elements: entity tags of ours do not, and those of others match
 /// nothing either way. All that is looked for is ASCII, so that bytes do.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<impl Iterator<Item = &'a [u8]> + use<'a>> {
-    let mut lines = headers.get_all(name).into_iter().peekable();
-    lines.peek()?;
-    let elements = lines.flat_map(|line| line.as_bytes().split(|it| *it == b','));
-    Some(elements.map(<[u8]>::trim_ascii).filter(|it| !it.is_empty()))
+fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let elements = line.as_bytes().split(|it| *it == b',').map(<[u8]>::trim_ascii);
+    elements.filter(|it| !it.is_empty())
 }
 
 /// An element and its weight in thousandths, 1000 where it has none.
 fn weighted(element: &[u8]) -> (&[u8], u16) {
-    let mut parameters = element.split(|it| *it == b';').map(<[u8]>::trim_ascii);
-    let what = parameters.next().unwrap_or_default();
+    let Some(end) = element.iter().position(|it| *it == b';') else { return (element, 1000) };
+    let (what, parameters) = element.split_at(end);
+    let mut parameters = parameters.split(|it| *it == b';').map(<[u8]>::trim_ascii);
     let weight = parameters.find_map(|it| it.strip_prefix(b"q=").or_else(|| it.strip_prefix(b"Q=")));
-    (what, weight.map_or(1000, thousandths))
+    (what.trim_ascii(), weight.map_or(1000, thousandths))
 }
 
 /// A weight such as `0.5`; what is not one counts as nothing.
@@ -122,7 +137,7 @@ fn thousandths(weight: &[u8]) -> u16 {
 mod tests {
     use super::*;
 
-    fn headers(name: &HeaderName, lines: &[&str]) -> HeaderMap {
+    fn headers(name: &header::HeaderName, lines: &[&str]) -> HeaderMap {
         lines.iter().map(|line| (name.clone(), line.parse().unwrap())).collect()
     }
 
