@@ -47,7 +47,8 @@ const FLAT: f64 = 0.9;
 const WHOLE: [f64; 2] = [0.9, 1.0];
 /// From so many bytes on an answer is a large one.
 const LARGE: usize = 1_000_000;
-const ROUNDS: usize = 5;
+/// A few percent between two servers are less than what a shared machine does from one second to the next.
+const ROUNDS: usize = 9;
 /// How long each server is under load in a round, and in how many turns: a machine that is busy with other things for a
 /// moment slows all of them down.
 const ROUND: Duration = Duration::from_millis(600);
