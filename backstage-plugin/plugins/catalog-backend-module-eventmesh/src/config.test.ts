@@ -1,4 +1,6 @@
 import { ConfigReader } from '@backstage/config';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { readProviderConfigs } from './config';
 
 const GOOD = { baseUrl: 'http://catalog:8080', token: 't' };
@@ -123,3 +125,42 @@ it.each([
   expect(() => read(providers)).toThrow(told);
   expect(() => read(providers)).not.toThrow('secret');
 });
+
+it('knows the keys that are declared and explained, and no others', () => {
+  const known = keysRead();
+  expect(keysDeclared()).toEqual(known);
+  expect(keysExplained()).toEqual(known);
+});
+
+/** As the error about another one tells them. */
+function keysRead(): string[] {
+  try {
+    read({ dev: { ...GOOD, other: '' } });
+  } catch (error) {
+    return /there are (.*)/.exec(String(error))![1].split(', ');
+  }
+  throw new Error('a key that is not known was taken');
+}
+
+/** The members of what a provider is in config.d.ts. */
+function keysDeclared(): string[] {
+  const declarations = textOf('config.d.ts').split(/^(?:export )?interface /m);
+  const ofProvider = declarations.filter(it => /^(EventMeshProvider|WithToken|WithTokenFile)\b/.test(it));
+  return sorted(ofProvider.flatMap(it => [...it.matchAll(/^ {2}(\w+)\??:/gm)].map(member => member[1])));
+}
+
+/** What the first column of the table in the README names. */
+function keysExplained(): string[] {
+  const [, section] = textOf('README.md').split('Below `catalog.providers.eventMesh`');
+  const [table] = /^\|[^]*?\n\n/m.exec(section)!;
+  const firstColumn = table.split('\n').map(row => row.split('|')[1] ?? '');
+  return sorted(firstColumn.flatMap(cell => [...cell.matchAll(/`(\w+)`/g)].map(key => key[1])));
+}
+
+function textOf(file: string): string {
+  return readFileSync(join(__dirname, '..', file), 'utf8');
+}
+
+function sorted(keys: string[]): string[] {
+  return [...new Set(keys)].sort();
+}
