@@ -84,7 +84,7 @@ pub struct Identity(Kind);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     /// Of whom it is written down what they may see.
-    Listed(Listed),
+    Listed(Arc<Listed>),
     /// Of whom the API server says what they may see.
     Reviewed(Holder),
 }
@@ -92,7 +92,7 @@ enum Kind {
 /// Somebody in the tokens file, or who tries things out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Listed {
-    name: Arc<str>,
+    name: Box<str>,
     grant: Arc<Grant>,
 }
 
@@ -137,7 +137,7 @@ impl From<Failure> for AccessError {
 #[derive(Clone)]
 struct Entry {
     digest: TokenDigest,
-    listed: Listed,
+    listed: Arc<Listed>,
 }
 
 /// Finds out who is asking and what they may see.
@@ -204,7 +204,7 @@ impl Access {
         Ok(Identity(Kind::Reviewed(holder.inspect_err(|error| cluster.tell(error, from))?)))
     }
 
-    fn listed(&self, token: &Token<'_>) -> Option<Listed> {
+    fn listed(&self, token: &Token<'_>) -> Option<Arc<Listed>> {
         let from_file = self.file.as_ref().map(|it| it.entries());
         if self.dev.is_none() && from_file.is_none() {
             return None;
@@ -295,11 +295,11 @@ impl Identity {
 }
 
 impl Listed {
-    fn new(name: &str, scope: Scope) -> Self {
-        Self { name: name.into(), grant: Arc::new(Grant::scoped(scope)) }
+    fn new(name: &str, scope: Scope) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), grant: Arc::new(Grant::scoped(scope)) })
     }
 
-    fn within(name: &str, namespaces: Option<BTreeSet<String>>) -> Self {
+    fn within(name: &str, namespaces: Option<BTreeSet<String>>) -> Arc<Self> {
         Self::new(name, namespaces.map_or(Scope::Everywhere, Scope::Namespaces))
     }
 }

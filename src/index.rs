@@ -120,10 +120,10 @@ impl Reader {
     /// When it is not complete, or too old.
     pub fn current(&self) -> Result<Current, Unavailable> {
         // First, so that a snapshot is never told to be newer than it is.
-        let status = self.status();
+        let status = self.status.load();
         let snapshot = self.latest();
         if !snapshot.is_complete() {
-            return Err(Unavailable::Incomplete(status));
+            return Err(Unavailable::Incomplete(status.clone()));
         }
         match status.age() {
             Some(age) if age > self.max_staleness => Err(Unavailable::Stale { age }),

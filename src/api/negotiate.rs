@@ -78,12 +78,13 @@ impl Encoding {
 
 /// Whether the client takes JSON.
 pub fn accepts_json(headers: &HeaderMap) -> bool {
+    let by_specificity = ["*/*", "application/*", "application/json"];
     let lines = headers.get_all(header::ACCEPT);
-    if lines.iter().next().is_none() {
+    // Nearly all say nothing else.
+    if lines.iter().all(|line| by_specificity.iter().any(|it| line == it)) {
         return true;
     }
     // The most specific range that matches decides.
-    let by_specificity = ["*/*", "application/*", "application/json"];
     let specificity = |range: &[u8]| by_specificity.iter().position(|it| it.as_bytes().eq_ignore_ascii_case(range));
     let accepted = lines.iter().flat_map(elements).map(weighted);
     let matching = accepted.filter_map(|(range, weight)| Some((specificity(range)?, weight)));
