@@ -100,7 +100,7 @@ pub fn bearer_token(headers: &HeaderMap) -> Result<Token<'_>, ApiError> {
 
 /// Another scheme and an empty token are no token (`semantics.md` 7.1).
 fn token_of(value: &HeaderValue) -> Result<Token<'_>, ApiError> {
-    let text = str::from_utf8(value.as_bytes()).map_err(|_| ApiError::MalformedToken)?;
+    let text = str::from_utf8(value.as_bytes()).ok().filter(|it| it.is_ascii()).ok_or(ApiError::MalformedToken)?;
     let (scheme, rest) = text.split_at_checked("bearer".len()).unwrap_or_default();
     let token = rest.trim_matches(' ');
     if !scheme.eq_ignore_ascii_case("bearer") || !rest.starts_with(' ') || token.is_empty() {

@@ -199,7 +199,8 @@ fn several(mint: &Mint) -> Family {
     ] {
         family.fields(name, &fields, Refused);
     }
-    family.fields("a hundred", &vec![bearer("x"); 100], Refused);
+    family.fields("ninety", &vec![bearer("x"); 90], Refused);
+    family.fields("a hundred", &vec![bearer("x"); 100], TooLarge);
     family.fields("three hundred", &vec![bearer("x"); 300], TooLarge);
     family
 }
