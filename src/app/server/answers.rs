@@ -132,17 +132,16 @@ impl Answer {
     /// The answer is there, and from now on it is up to the client.
     pub fn given(self, body: Body) -> Given {
         // Nothing has to be taken of what is empty.
-        if body.is_end_stream() {
-            return Given { body, answer: None };
+        if !body.is_end_stream() {
+            let Inner { stall, hurried, rate, known, .. } = &*self.of.0;
+            // Strangers have no large answers, and no right to keep small ones lying.
+            let patience = if known.get() { *stall } else { *hurried.min(stall) };
+            let seconds = body.size_hint().lower() / u64::from(*rate);
+            let now = Instant::now();
+            let until = (now + *stall, now + patience + Duration::from_secs(seconds));
+            self.note(|open| open.until = Some(until));
         }
-        let Inner { stall, hurried, rate, known, .. } = &*self.of.0;
-        // Strangers have no large answers, and no right to keep small ones lying.
-        let patience = if known.get() { *stall } else { *hurried.min(stall) };
-        let seconds = body.size_hint().lower() / u64::from(*rate);
-        let now = Instant::now();
-        let until = (now + *stall, now + patience + Duration::from_secs(seconds));
-        self.note(|open| open.until = Some(until));
-        Given { body, answer: Some(Arc::new(self)) }
+        Given { body, answer: Arc::new(self) }
     }
 
     fn taken(&self) {
@@ -176,8 +175,7 @@ impl Drop for Answer {
 /// The body of an answer. It is all there when it is given: whoever waits waits for the client.
 pub struct Given {
     body: Body,
-    /// None once nothing is left to be taken.
-    answer: Option<Arc<Answer>>,
+    answer: Arc<Answer>,
 }
 
 impl HttpBody for Given {
@@ -204,7 +202,7 @@ impl HttpBody for Given {
 /// Bytes on their way to the client.
 pub struct Piece {
     bytes: Bytes,
-    answer: Option<Arc<Answer>>,
+    answer: Arc<Answer>,
 }
 
 impl Buf for Piece {
@@ -218,9 +216,7 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
-        if let Some(answer) = &self.answer {
-            answer.taken();
-        }
+        self.answer.taken();
     }
 }
 
