@@ -24,10 +24,6 @@ impl Encoding {
         }
     }
 
-    fn named(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.name().as_bytes().eq_ignore_ascii_case(name))
-    }
-
     /// What tells the entity tags of one content in several encodings apart.
     pub fn tag_suffix(self) -> &'static str {
         match self {
@@ -44,19 +40,16 @@ impl Encoding {
         if lines.iter().next().is_none() {
             return Some(Self::Identity);
         }
-        // Of what is named twice, the first counts.
-        let [mut zstd, mut brotli, mut gzip, mut identity, mut others] = [None; Self::ALL.len() + 1];
+        // As they are named, then that of all others. Of what is named twice, the first counts.
+        let mut weights = [None; Self::ALL.len() + 1];
         lines.iter().flat_map(elements).map(weighted).for_each(|(name, weight)| {
-            let weight_of = match Self::named(name) {
-                Some(Self::Zstd) => &mut zstd,
-                Some(Self::Brotli) => &mut brotli,
-                Some(Self::Gzip) => &mut gzip,
-                Some(Self::Identity) => &mut identity,
-                None if name == b"*" => &mut others,
-                None => return,
-            };
-            weight_of.get_or_insert(weight);
+            let known = Self::ALL.iter().map(|it| it.name()).chain(["*"]);
+            let named = known.zip(&mut weights).find(|(it, _)| it.as_bytes().eq_ignore_ascii_case(name));
+            if let Some((_, slot)) = named {
+                slot.get_or_insert(weight);
+            }
         });
+        let [zstd, brotli, gzip, identity, others] = weights;
         let weight = |encoding: Self| {
             let own = match encoding {
                 Self::Zstd => zstd,
