@@ -48,15 +48,10 @@ pub fn router(api: Api, edge: Edge) -> Edged {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::new(api));
-    edged(routes, edge)
+    Edged::new(edge, routes)
 }
 
-/// Whatever routes, behind the edge.
-pub fn edged(routes: Router, edge: Edge) -> Edged {
-    Edged::new(edge, routes, route_of)
-}
-
-/// The route of a path, by which answers are counted and traces are named.
+/// The route that a path is for, by which answers are counted and traces are named: what callers make up is none.
 fn route_of(path: &str) -> Option<&'static str> {
     let is_of_page = |path: &str| path.strip_prefix(PAGE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     match path {

@@ -17,7 +17,7 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use eventmesh_catalog::access::{Access, Token};
-use eventmesh_catalog::api::edge::Edge;
+use eventmesh_catalog::api::edge::{Edge, Edged};
 use eventmesh_catalog::api::render::Bodies;
 use eventmesh_catalog::api::{self, Api};
 use eventmesh_catalog::app::server::{Answering, Server};
@@ -213,7 +213,7 @@ async fn serve_ours() -> (Served, Feed) {
 
 /// A route that always gives the same answer, behind our layers and our server.
 async fn serve_constant(answer: Answer) -> Served {
-    let router = api::edged(constant(answer), edge());
+    let router = Edged::new(edge(), constant(answer));
     Served::start("constant", with_our_server(router)).await
 }
 

@@ -19,6 +19,7 @@ use tracing::{Instrument as _, Span, debug, field, info_span};
 
 use super::error::ApiError;
 use super::request::{Ids, Tracing};
+use super::route_of;
 
 /// Told of each answer: method, route, status, time taken.
 pub type Observer = Arc<dyn Fn(&Method, &str, StatusCode, Duration) + Send + Sync>;
@@ -76,21 +77,17 @@ fn hexadecimal(number: u32) -> [u8; 8] {
     [0, 1, 2, 3, 4, 5, 6, 7].map(|place| char::from_digit(digit(place), 16).map_or(b'0', |it| it as u8))
 }
 
-/// Tells by a path which route a request is for, as it is written down: what callers make up is none.
-pub type RouteOf = fn(&str) -> Option<&'static str>;
-
 /// Routes behind the edge. Around all of them at once: a layer of the router would be around each, and for each request it
 /// would be put together anew.
 #[derive(Clone)]
 pub struct Edged {
     edge: Edge,
     routes: Router,
-    route_of: RouteOf,
 }
 
 impl Edged {
-    pub fn new(edge: Edge, routes: Router, route_of: RouteOf) -> Self {
-        Self { edge, routes, route_of }
+    pub fn new(edge: Edge, routes: Router) -> Self {
+        Self { edge, routes }
     }
 
     /// Runs a request between the limits and dresses its answer.
@@ -133,7 +130,7 @@ impl Service<Request> for Edged {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let route = (self.route_of)(request.uri().path());
+        let route = route_of(request.uri().path());
         let id = self.edge.request_id(request.headers());
         let Some(tracing) = &self.edge.0.tracing else {
             return Ids { request: id, trace: None }.of(self.answered(request, route)).boxed();
