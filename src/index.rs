@@ -61,11 +61,17 @@ impl Feed {
     }
 }
 
+/// What readers find. The one is never seen without the other: that the mesh is up to date again is said with the facts.
+#[derive(Debug)]
+struct Published {
+    snapshot: Arc<Snapshot>,
+    status: Arc<Status>,
+}
+
 /// Where answers come from.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    published: Arc<ArcSwap<Snapshot>>,
-    status: Arc<ArcSwap<Status>>,
+    published: Arc<ArcSwap<Published>>,
     max_staleness: Duration,
     publications: Arc<Durations>,
 }
@@ -106,12 +112,12 @@ impl Reader {
 
     /// The newest snapshot, complete or not.
     pub fn latest(&self) -> Arc<Snapshot> {
-        self.published.load_full()
+        self.published.load().snapshot.clone()
     }
 
     /// What the origin said last of how it stands.
     pub fn status(&self) -> Arc<Status> {
-        self.status.load_full()
+        self.published.load().status.clone()
     }
 
     /// The newest snapshot, if it may be answered from.
@@ -119,15 +125,14 @@ impl Reader {
     /// # Errors
     /// When it is not complete, or too old.
     pub fn current(&self) -> Result<Current, Unavailable> {
-        // First, so that a snapshot is never told to be newer than it is.
-        let status = self.status.load();
-        let snapshot = self.latest();
+        let published = self.published.load();
+        let Published { snapshot, status } = &**published;
         if !snapshot.is_complete() {
             return Err(Unavailable::Incomplete(status.clone()));
         }
         match status.age() {
             Some(age) if age > self.max_staleness => Err(Unavailable::Stale { age }),
-            age => Ok(Current { snapshot, age }),
+            age => Ok(Current { snapshot: snapshot.clone(), age }),
         }
     }
 }
@@ -188,8 +193,7 @@ impl Index {
 pub struct Indexer {
     index: Index,
     waiting: mpsc::Receiver<Batch>,
-    published: Arc<ArcSwap<Snapshot>>,
-    status: Arc<ArcSwap<Status>>,
+    published: Arc<ArcSwap<Published>>,
     publications: Arc<Durations>,
 }
 
@@ -197,16 +201,12 @@ pub struct Indexer {
 pub fn channel() -> (Feed, Indexer, Reader) {
     let (batches, waiting) = mpsc::channel(WAITING);
     let index = Index::default();
-    let published = Arc::new(ArcSwap::new(index.snapshot().clone()));
-    let status = Arc::<ArcSwap<Status>>::default();
+    let published = Published { snapshot: index.snapshot().clone(), status: Arc::default() };
+    let published = Arc::new(ArcSwap::from_pointee(published));
     let publications = Arc::<Durations>::default();
-    let reader = Reader {
-        published: published.clone(),
-        status: status.clone(),
-        max_staleness: MAX_STALENESS,
-        publications: publications.clone(),
-    };
-    (Feed { batches }, Indexer { index, waiting, published, status, publications }, reader)
+    let (max_staleness, noted) = (MAX_STALENESS, publications.clone());
+    let reader = Reader { published: published.clone(), max_staleness, publications: noted };
+    (Feed { batches }, Indexer { index, waiting, published, publications }, reader)
 }
 
 impl Indexer {
@@ -239,11 +239,9 @@ impl Indexer {
                     self.index.apply(batches.into_iter().flat_map(|it| it.updates), complete);
                 }
             }
-            self.published.store(self.index.snapshot().clone());
-            // That it is up to date again is said with the facts, and not before.
-            if let Some(status) = status {
-                self.status.store(Arc::new(status));
-            }
+            let snapshot = self.index.snapshot().clone();
+            let status = status.map_or_else(|| self.published.load().status.clone(), Arc::new);
+            self.published.store(Arc::new(Published { snapshot, status }));
             self.publications.note(began.elapsed());
             self
         };
