@@ -157,6 +157,15 @@ impl<'a> View<'a> {
         self.parts().flat_map(Part::sources)
     }
 
+    /// Whether all objects are in it, so that none has to be looked at.
+    fn is_everything(self) -> bool {
+        self.grant.is_everything() && self.selection.is_everything()
+    }
+
+    fn includes(self, Resource { key, labels, .. }: &Resource) -> bool {
+        self.sees(key) && self.selection.selects(key, labels)
+    }
+
     fn sees(self, key: &ObjectRef) -> bool {
         self.grant.sees(key)
     }
@@ -244,10 +253,8 @@ impl<'a> Part<'a> {
     pub fn shown(self, list: List) -> impl Iterator<Item = Shown<'a>> {
         let view = self.view;
         let entries = if self.may_have_some(list) { self.shard.entries() } else { &[] };
-        let shown = entries.iter().filter(move |entry| {
-            let Resource { key, labels, .. } = &*entry.resource;
-            list.is_for(entry) && view.sees(key) && view.selection.selects(key, labels)
-        });
+        let all = view.is_everything();
+        let shown = entries.iter().filter(move |entry| list.is_for(entry) && (all || view.includes(&entry.resource)));
         shown.map(move |entry| Shown { view, list, entry })
     }
 }
