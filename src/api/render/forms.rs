@@ -33,6 +33,9 @@ const LARGE: usize = 64 << 10;
 /// JSON of more bytes than this, and more than a quarter of what may be kept, is written while it is sent, for the first
 /// who asks for it: mostly there is nobody else before something changes, and it would take the place of much else in vain.
 const STREAMED: usize = 1 << 20;
+/// How many bytes of a text, about, become one when it is compressed. Where there is room for them from the beginning, they
+/// need not be moved again and again.
+const PACKED: usize = 8;
 /// What a permit stands for, in bytes.
 const UNIT: usize = 1 << 10;
 /// How long a form that nobody asks for is kept. Whoever polls is answered 304, which takes the text alone, and after a change
@@ -214,20 +217,21 @@ impl AsRef<[u8]> for Roomed {
 /// Writes a text in an encoding, at a level at which the time to compress once is well spent on what is sent many times.
 /// The text itself is never there as a whole, unless that is what is wanted.
 fn written(text: &Text, encoding: Encoding) -> io::Result<Vec<u8>> {
+    let packed = || Vec::with_capacity(text.len() / PACKED);
     let mut bytes = match encoding {
         Encoding::Zstd => {
-            let mut encoder = zstd::Encoder::new(Vec::new(), zstd_level(text.len()))?;
+            let mut encoder = zstd::Encoder::new(packed(), zstd_level(text.len()))?;
             encoder.set_pledged_src_size(Some(text.len() as u64))?;
             text.write(&mut encoder)?;
             encoder.finish()?
         }
         Encoding::Brotli => {
-            let mut encoder = brotli::CompressorWriter::new(Vec::new(), 64 << 10, 4, brotli_window(text.len()));
+            let mut encoder = brotli::CompressorWriter::new(packed(), 64 << 10, 4, brotli_window(text.len()));
             text.write(&mut encoder)?;
             encoder.into_inner()
         }
         Encoding::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(5));
+            let mut encoder = flate2::write::GzEncoder::new(packed(), flate2::Compression::new(5));
             text.write(&mut encoder)?;
             encoder.finish()?
         }
@@ -237,7 +241,6 @@ fn written(text: &Text, encoding: Encoding) -> io::Result<Vec<u8>> {
             json
         }
     };
-    // Vectors grow by doubling.
     bytes.shrink_to_fit();
     Ok(bytes)
 }
