@@ -19,7 +19,7 @@ pub const LOOK: usize = 256;
 /// How many bytes of earlier items are written once more, all together, while one is written anew, about.
 const AGAIN: usize = 4;
 /// In how many blocks items may be.
-pub const BLOCKS: usize = 4;
+pub const BLOCKS: usize = 8;
 /// How many bytes of texts their blocks may hold for two that are theirs.
 pub const HELD: usize = 3;
 
