@@ -26,7 +26,7 @@ const LASTS: Duration = Duration::from_mins(1);
 /// Before that, one change comes in so much time, for so long: what readers notice is compared with this. Whoever asks finds
 /// a change each time, as then.
 const CALM: Duration = Duration::from_millis(20);
-const CALM_LASTS: Duration = Duration::from_secs(10);
+const CALM_LASTS: Duration = Duration::from_secs(20);
 /// As large a part of what was to be sent has to be sent.
 const SENT: f64 = 0.98;
 /// Milliseconds that hardly any answer may be late.
