@@ -406,7 +406,7 @@ mod tests {
         let (grant, selection) = (Grant::everything(), Selection::default());
         let mut earlier: Option<Text> = None;
         let mut most = 0;
-        for round in 1..30 {
+        for round in 1..4 * BLOCKS {
             let text = Text::of(index.snapshot().view(&grant, &selection), earlier.as_ref(), usize::MAX).unwrap();
             let anew = Text::of(index.snapshot().view(&grant, &selection), None, usize::MAX).unwrap();
             assert_eq!(written(&text), written(&anew));
@@ -417,7 +417,9 @@ mod tests {
                 assert!(2 * items.held() <= HELD * items.len, "{} of {}", items.held(), items.len);
             }
             earlier = Some(text);
-            let some = |first: usize| (first % 20..500).step_by(20).map(|n| format!("{n:03}"));
+            // A little at a time, until there are too many blocks; then much, until too much in them is not needed.
+            let step = if round < 2 * BLOCKS { 40 } else { 10 };
+            let some = |first: usize| (first % step..500).step_by(step).map(|n| format!("{n:03}"));
             index.apply(some(round).map(|name| Update::Upsert(broker(&name, &round.to_string()))), true);
             index.apply(some(7 * round).map(|name| Update::Remove(broker(&name, "").key.clone())), true);
         }
