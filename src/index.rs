@@ -204,8 +204,8 @@ pub fn channel() -> (Feed, Indexer, Reader) {
     let published = Published { snapshot: index.snapshot().clone(), status: Arc::default() };
     let published = Arc::new(ArcSwap::from_pointee(published));
     let publications = Arc::<Durations>::default();
-    let (max_staleness, noted) = (MAX_STALENESS, publications.clone());
-    let reader = Reader { published: published.clone(), max_staleness, publications: noted };
+    let reader =
+        Reader { published: published.clone(), max_staleness: MAX_STALENESS, publications: publications.clone() };
     (Feed { batches }, Indexer { index, waiting, published, publications }, reader)
 }
 
