@@ -241,6 +241,7 @@ fn written(text: &Text, encoding: Encoding) -> io::Result<Vec<u8>> {
             json
         }
     };
+    // What was too much room is given back: the form counts by its length alone.
     bytes.shrink_to_fit();
     Ok(bytes)
 }
