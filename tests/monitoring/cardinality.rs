@@ -1,7 +1,7 @@
 //! How many series there are: not more with more objects, and not as many as somebody likes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use eventmesh_catalog::access::Access;
 use eventmesh_catalog::api::render::Bodies;
@@ -15,18 +15,10 @@ use serde_json::json;
 use super::scrape::Scrape;
 use crate::support::converted;
 use crate::support::generate::{self, Arguments, generate};
+use crate::support::process::eventually;
 
-/// How long all of it may take to be told.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// What is told of a mesh, and how long that takes: at first, and again while nothing changes. What is wrong with a large one
-/// is told late, and waited for.
-async fn told(
-    origin: &'static str,
-    resources: Vec<Arc<Resource>>,
-    status: Status,
-    is_whole: impl Fn(&str) -> bool,
-) -> (Scrape, [Duration; 2]) {
+/// Tells the metrics of a mesh, as they are each time.
+async fn metrics_of(origin: &'static str, resources: Vec<Arc<Resource>>, status: Status) -> impl Fn() -> String {
     let (feed, indexer, reader) = channel();
     let updates = known_definitions().into_iter().chain(resources).map(Update::Upsert).collect();
     feed.send(Batch { updates, complete: true, status: Some(status) }).await.unwrap();
@@ -36,25 +28,21 @@ async fn told(
     let access = Arc::new(Access::new(None, None, None));
     let sources = Sources { origin, reader, access, bodies: Bodies::default(), loads: vec![] };
     let metrics = Metrics::default();
-    let mut text = String::new();
-    let took = [(); 2].map(|()| {
-        let began = Instant::now();
-        text = metrics.text(&sources, Format::Classic).unwrap();
-        began.elapsed()
-    });
-    let began = Instant::now();
-    while !is_whole(&text) {
-        assert!(began.elapsed() < PATIENCE, "{text}");
-        text = metrics.text(&sources, Format::Classic).unwrap();
-    }
-    (Scrape::parse(&text), took)
+    move || metrics.text(&sources, Format::Classic).unwrap()
 }
 
 async fn told_of(arguments: &Arguments) -> (usize, Scrape) {
     let resources: Vec<_> = converted(&generate(arguments));
     let count = resources.len();
-    let has_findings = |text: &str| text.contains("eventmesh_diagnostics{");
-    let (scrape, [first, again]) = told("manifests", resources, Status::default(), has_findings).await;
+    let text = metrics_of("manifests", resources, Status::default()).await;
+    let [first, again] = [(); 2].map(|()| {
+        let began = Instant::now();
+        text();
+        began.elapsed()
+    });
+    // What is wrong with a large mesh is told late.
+    let with_findings = || Some(Scrape::parse(&text())).filter(|it| it.count("eventmesh_diagnostics") > 0);
+    let scrape = eventually("what is wrong", with_findings);
     println!(
         "{count} objects: {} series; scraped in {first:.1?} after a change, in {again:.1?} without",
         scrape.series.len()
@@ -88,8 +76,9 @@ async fn kinds_that_somebody_makes_up_are_one() {
         reads: Reads::default(),
     };
     let status = Status { kinds: (0..1000).map(kind).collect(), ..Status::default() };
-    let (of_manifests, _) = told("manifests", resources, Status::default(), |_| true).await;
-    let (of_cluster, _) = told("cluster", vec![], status, |_| true).await;
+    let of_manifests = metrics_of("manifests", resources, Status::default()).await;
+    let of_cluster = metrics_of("cluster", vec![], status).await;
+    let [of_manifests, of_cluster] = [of_manifests(), of_cluster()].map(|it| Scrape::parse(&it));
     println!(
         "1000 kinds: {} series of objects, {} of kinds",
         of_manifests.count("eventmesh_objects"),
