@@ -32,7 +32,7 @@ use self::callers::{Standing, crowd, standing};
 use self::check::Checker;
 use self::churn::{Churn, passing_kind};
 use self::polls::{Board, Habit, Looks};
-use self::report::{Counts, Report, Usage};
+use self::report::{Counts, Phases, Report, Usage};
 use super::MESH;
 use super::support::cluster::{Cluster, eventually};
 use super::support::generate::{Arguments, M, generate};
@@ -211,6 +211,7 @@ impl World {
         let coming =
             crowd(&self.cluster, &self.service.address, &self.board, &self.teams, (self.newcomers, plan.crowd));
         tokio::join!(changing, coming);
+        let busy = self.used();
         self.newcomers += plan.crowd;
         if row % plan.restart == plan.restart - 1 {
             self.restart(row / plan.restart).await;
@@ -225,7 +226,13 @@ impl World {
         self.counts.lists = self.proxy.requests().iter().filter(|it| it.verb == "list").count();
         self.proxy.forget();
         let samples = std::mem::take(&mut *self.board.samples.lock().unwrap());
-        report.add(std::mem::take(&mut *self.usage.lock().unwrap()), samples, std::mem::take(&mut self.counts));
+        let usage = Phases { busy, resting: self.used() };
+        report.add(usage, samples, std::mem::take(&mut self.counts));
+    }
+
+    /// What the service took since this was asked last.
+    fn used(&self) -> Vec<Usage> {
+        std::mem::take(&mut *self.usage.lock().unwrap())
     }
 
     async fn restart(&mut self, n: usize) {

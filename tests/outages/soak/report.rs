@@ -37,6 +37,14 @@ impl Usage {
     }
 }
 
+/// What it took, once a second, in the two parts of a row. Together they would tell how long each of them was.
+pub struct Phases {
+    /// While the mesh changed.
+    pub busy: Vec<Usage>,
+    /// From then on, until it had rested.
+    pub resting: Vec<Usage>,
+}
+
 /// What else there was.
 #[derive(Clone, Copy, Default)]
 pub struct Counts {
@@ -49,7 +57,7 @@ pub struct Counts {
 
 pub struct Row {
     at: Duration,
-    usage: Vec<Usage>,
+    usage: Phases,
     samples: Samples,
     counts: Counts,
     load: String,
@@ -61,7 +69,7 @@ pub struct Report {
 }
 
 const HEAD: &str = "
-| at s | RSS MiB (at rest, max) | 304 P50 / P99 ms | 200 P50 / P99 ms | bare P50 / P99 ms | bare body P50 / P99 ms | answers | 503 away | other | wrong | checked | writes | newcomers | lists | restarts | threads | files | load |
+| at s | RSS MiB: changing, at rest, max | 304 P50 / P99 ms | 200 P50 / P99 ms | bare P50 / P99 ms | bare body P50 / P99 ms | answers | 503 away | other | wrong | checked | writes | newcomers | lists | restarts | threads | files | load |
 | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |";
 
 impl Report {
@@ -74,7 +82,7 @@ impl Report {
         self.began.elapsed()
     }
 
-    pub fn add(&mut self, usage: Vec<Usage>, samples: Samples, counts: Counts) {
+    pub fn add(&mut self, usage: Phases, samples: Samples, counts: Counts) {
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load = load.split(' ').next().unwrap_or_default().to_owned();
         let row = Row { at: self.age(), usage, samples, counts, load };
@@ -126,14 +134,13 @@ impl Report {
                 "{what}: median of the first third {before:.2}, of the last {after:.2}, at most {limit:.2}: {met}"
             );
         };
-        held("memory, MiB", Row::memory, &|it| it * MEMORY);
+        held("memory while it changes, MiB", Row::memory, &|it| it * MEMORY);
         held("memory at rest, MiB", Row::least_memory, &|it| it * MEMORY);
         held("304 / bare route, P50", |it| it.samples.ratio(), &|it| it * TIMES);
         held("200 / bare body, P50", |it| it.samples.ratio_of_bodies(), &|it| it * TIMES);
         held("threads", |it| it.typical(|it| it.threads), &|it| it + MORE);
         held("open files", |it| it.typical(|it| it.files), &|it| it + MORE);
-        // The trend of two thirds, as far as it would go in the time of all of them: of what is held at rest, as how much of
-        // a row something is done in is the machine's.
+        // The trend of two thirds, as far as it would go in the time of all of them.
         let (late, all) = (&rows[third..], of(rows, Row::least_memory));
         let slope = slope(&late.iter().map(|it| (it.at.as_secs_f64(), it.least_memory())).collect::<Vec<_>>());
         let growth = slope * late.last().map_or(0.0, |it| it.at.as_secs_f64());
@@ -159,7 +166,7 @@ impl Samples {
 
 impl Row {
     fn typical(&self, of: fn(&Usage) -> f64) -> f64 {
-        median(&self.usage.iter().map(of).collect::<Vec<_>>())
+        median(&self.usage.busy.iter().map(of).collect::<Vec<_>>())
     }
 
     fn memory(&self) -> f64 {
@@ -168,16 +175,16 @@ impl Row {
 
     /// What is held when nothing is done.
     fn least_memory(&self) -> f64 {
-        self.usage.iter().map(|it| it.memory).fold(f64::INFINITY, f64::min)
+        self.usage.resting.iter().map(|it| it.memory).fold(f64::INFINITY, f64::min)
     }
 
     fn line(&self) -> String {
         let Self { usage, samples, counts, .. } = self;
-        let peak = usage.iter().map(|it| it.memory).fold(0.0, f64::max);
+        let peak = usage.busy.iter().chain(&usage.resting).map(|it| it.memory).fold(0.0, f64::max);
         let times = |of: &[f64]| format!("{:.2} / {:.1}", percentile(of, 50) * 1000.0, percentile(of, 99) * 1000.0);
         let cells = [
             self.at.as_secs().to_string(),
-            format!("{:.1} ({:.1}, {peak:.1})", self.memory(), self.least_memory()),
+            format!("{:.1}, {:.1}, {peak:.1}", self.memory(), self.least_memory()),
             times(&samples.unchanged),
             times(&samples.whole),
             times(&samples.bare),
