@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use self::server::tls::Tls;
-use self::server::{Limits, Server};
+use self::server::{Limits, Server, files};
 use crate::access::tokens_file::TokensFile;
 use crate::access::{self, Access, Token, random_key, random_token};
 use crate::api::edge::Edge;
@@ -130,7 +130,7 @@ fn read_once(options: manifests::Options) -> (Manifests, Index) {
 
 /// Serves until a signal comes.
 async fn serve(config: Serve) -> anyhow::Result<()> {
-    let limits = Limits { connections: config.max_connections, ..Limits::default() };
+    let limits = Limits { connections: files::connections(config.max_connections), ..Limits::default() };
     let tls = config.tls.map(Tls::open).transpose().map_err(ConfigError::from)?.map(Arc::new);
     let draining = Arc::new(AtomicBool::new(false));
     let server = Server::bind("--listen", config.listen).await?.with_limits(limits.clone()).with_tls(tls.clone());

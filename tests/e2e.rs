@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 use support::polling::header;
@@ -381,6 +382,53 @@ fn tokens_that_others_can_read_on_the_way_are_warned_of() {
         let (_, log) = service.ended();
         assert_eq!(log.matches("Tokens can be read on the way to ").count(), usize::from(warns), "{address}: {log}");
     }
+}
+
+/// Starts it where the system lets so many files be open, as `ulimit` takes it.
+fn with_files(limit: &str) -> Service {
+    let binary = command(&[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(binary.get_program());
+    for (name, value) in binary.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    Service::start_by(shell, &["--manifests", &sample(), "--dev-token"])
+}
+
+/// Connects so many times without a word, and waits until so many of them are served.
+fn connected(service: &Service, count: usize, served: usize) -> Vec<TcpStream> {
+    let silent = (0..count).map(|_| TcpStream::connect(&service.address).unwrap()).collect();
+    let line = format!("eventmesh_connections{{server=\"api\"}} {served}\n");
+    eventually(&line, || service.admin("/metrics").body.contains(&line).then_some(()));
+    silent
+}
+
+#[test]
+fn as_many_files_may_be_open_as_connections_need() {
+    let service = with_files("-Sn 100");
+    let silent = connected(&service, 200, 200);
+    service.mesh();
+    drop(silent);
+    assert!(!service.log().contains("--max-connections"), "{}", service.log());
+}
+
+#[test]
+fn where_few_files_may_be_open_connections_wait_and_probes_are_answered() {
+    let service = with_files("-n 128");
+    for told in [
+        "No more than 32 connections are taken at once to each address, not 1024",
+        "Raise its limit (`ulimit -Hn`; with systemd `LimitNOFILE`), or lower --max-connections",
+    ] {
+        eventually(told, || service.log().contains(told).then_some(()));
+    }
+    let silent = connected(&service, 100, 32);
+    assert_eq!(service.admin("/livez").status, 200);
+    assert!(service.admin("/metrics").body.contains("eventmesh_max_connections{server=\"api\"} 32\n"));
+    drop(silent);
+    service.mesh();
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod tls;
 
 mod answers;
 mod connection;
+pub mod files;
 mod impatient;
 
 use std::net::SocketAddr;
