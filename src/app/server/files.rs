@@ -37,7 +37,7 @@ fn granted(needed: u64) -> u64 {
     raise.map_or(soft, |()| raised)
 }
 
-/// To how many connections each of two addresses can be held with so many files.
+/// How many connections each of the two addresses can have with so many files.
 fn room(files: u64) -> u32 {
     let others = OTHERS.min(files / 2);
     u32::try_from((files - others) / 2).unwrap_or(u32::MAX).max(1)

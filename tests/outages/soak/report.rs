@@ -37,7 +37,7 @@ impl Usage {
     }
 }
 
-/// What it took, once a second, in the two parts of a row. Together they would tell how long each of them was.
+/// What it took, once a second, in the two parts of a row. A median of both together would tell how long each of them was.
 pub struct Phases {
     /// While the mesh changed.
     pub busy: Vec<Usage>,
