@@ -9,11 +9,10 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 use support::polling::header;
-use support::process::{Service, command, eventually, get, make_fifo, run};
+use support::process::{Service, binary, command, eventually, get, make_fifo, run, unconfigured};
 use tempfile::TempDir;
 
 const MESH: &str = "/v1/getEventMesh";
@@ -386,15 +385,8 @@ fn tokens_that_others_can_read_on_the_way_are_warned_of() {
 
 /// Starts it where the system lets so many files be open, as `ulimit` takes it.
 fn with_files(limit: &str) -> Service {
-    let binary = command(&[]);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(binary.get_program());
-    for (name, value) in binary.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
+    let mut shell = unconfigured("sh");
+    shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(binary());
     Service::start_by(shell, &["--manifests", &sample(), "--dev-token"])
 }
 

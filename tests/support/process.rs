@@ -1,5 +1,6 @@
 //! The binary, run as a user runs it, and a plain HTTP client to ask it.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -17,17 +18,28 @@ use super::secrets::Secrets;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The binary with these arguments and no settings from the environment, the cluster of whoever runs the tests included.
-/// `EVENTMESH_TEST_BINARY` names another one than was built with the test.
 pub fn command(arguments: &[&str]) -> Command {
+    let mut command = unconfigured(binary());
+    command.args(arguments);
+    command
+}
+
+/// The binary that is tested: `EVENTMESH_TEST_BINARY` names another one than was built with the test.
+pub fn binary() -> OsString {
     let built = || env!("CARGO_BIN_EXE_eventmesh-catalog").into();
-    let mut command = Command::new(std::env::var_os("EVENTMESH_TEST_BINARY").unwrap_or_else(built));
+    std::env::var_os("EVENTMESH_TEST_BINARY").unwrap_or_else(built)
+}
+
+/// A program that finds no settings of the binary in its environment, nor the cluster of whoever runs the tests.
+pub fn unconfigured(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EVENTMESH_") || name.starts_with("OTEL_")) {
         command.env_remove(name);
     }
     for name in ["KUBECONFIG", "KUBERNETES_SERVICE_HOST"] {
         command.env_remove(name);
     }
-    command.env("HOME", "/nonexistent").args(arguments);
+    command.env("HOME", "/nonexistent");
     command
 }
 
