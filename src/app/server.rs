@@ -3,11 +3,11 @@
 //! Whoever connects is not trusted. No connection may hold its place without getting on: there is a limit on how long
 //! a handshake, the head of a request, the taking of an answer and a silence may last.
 
+pub mod files;
 pub mod tls;
 
 mod answers;
 mod connection;
-pub mod files;
 mod impatient;
 
 use std::net::SocketAddr;
